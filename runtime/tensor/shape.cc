@@ -1,8 +1,8 @@
 #include "runtime/tensor/shape.h"
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "runtime/base/strings.h"
 
 namespace paramd {
 
@@ -12,12 +12,12 @@ int64_t Shape::elements() const {
   return product;
 }
 
-std::string Shape::ToString() const { return absl::StrCat("[", absl::StrJoin(dims_, ","), "]"); }
+std::string Shape::ToString() const { return StrCat("[", absl::StrJoin(dims_, ","), "]"); }
 
 absl::StatusOr<int64_t> CheckedElements(absl::Span<const int64_t> dims) {
   if (dims.size() > static_cast<size_t>(kRankMax)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("rank ", dims.size(), " is above the limit of ", kRankMax));
+        StrCat("rank ", dims.size(), " is above the limit of ", kRankMax));
   }
   constexpr int64_t kElementsMax = int64_t{1} << 62;
   // A zero anywhere makes the tensor empty, but the other dimensions must
@@ -27,7 +27,7 @@ absl::StatusOr<int64_t> CheckedElements(absl::Span<const int64_t> dims) {
   for (int64_t dim : dims) {
     if (dim < 0) {
       return absl::InvalidArgumentError(
-          absl::StrCat("dimension ", dim, " in [", absl::StrJoin(dims, ","), "] is negative"));
+          StrCat("dimension ", dim, " in [", absl::StrJoin(dims, ","), "] is negative"));
     }
     if (dim == 0) {
       empty = true;
@@ -35,7 +35,7 @@ absl::StatusOr<int64_t> CheckedElements(absl::Span<const int64_t> dims) {
     }
     if (dim > kElementsMax / product) {
       return absl::InvalidArgumentError(
-          absl::StrCat("shape [", absl::StrJoin(dims, ","), "] has more than 2^62 elements"));
+          StrCat("shape [", absl::StrJoin(dims, ","), "] has more than 2^62 elements"));
     }
     product *= dim;
   }
@@ -46,7 +46,7 @@ absl::StatusOr<uint64_t> CheckedBytes(DType dtype, absl::Span<const int64_t> dim
   const int bits = DTypeBits(dtype);
   if (bits == 0) {
     return absl::InvalidArgumentError(
-        absl::StrCat("elements of type ", DTypeName(dtype), " have no fixed size"));
+        StrCat("elements of type ", DTypeName(dtype), " have no fixed size"));
   }
   absl::StatusOr<int64_t> elements = CheckedElements(dims);
   if (!elements.ok()) return elements.status();
@@ -55,8 +55,8 @@ absl::StatusOr<uint64_t> CheckedBytes(DType dtype, absl::Span<const int64_t> dim
   if (bits < 8) return (count + 1) / 2;
   const uint64_t element_bytes = static_cast<uint64_t>(bits) / 8;
   if (count > kBytesMax / element_bytes) {
-    return absl::InvalidArgumentError(absl::StrCat("a tensor of ", count, " elements of ",
-                                                   element_bytes, " bytes is above 2^62 bytes"));
+    return absl::InvalidArgumentError(StrCat("a tensor of ", count, " elements of ", element_bytes,
+                                             " bytes is above 2^62 bytes"));
   }
   return count * element_bytes;
 }
