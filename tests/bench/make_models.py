@@ -199,8 +199,12 @@ def calibrate(model, last):
     if logits.ndim == 4:
         logits = logits.mean((2, 3))  # SqueezeNet pools after its last convolution.
     spread = float(logits.std(axis=1).mean())
+    made_by = {node.output[0]: node for node in model.graph.node}
+    weight = last.input[1]
+    while weight in made_by:  # Inception reshapes it first.
+        weight = made_by[weight].input[0]
     for tensor in model.graph.initializer:
-        if tensor.name == last.input[1]:
+        if tensor.name == weight:
             scaled = numpy_helper.to_array(tensor) * np.float32(LOGIT_SPREAD / spread)
             tensor.CopyFrom(numpy_helper.from_array(scaled, tensor.name))
     return spread
