@@ -1,0 +1,29 @@
+#include "runtime/backends/backend_list.h"
+
+#include <array>
+
+#include "runtime/backends/reference/reference_backend.h"
+#ifdef PARAMD_HAVE_ONEDNN
+#include "runtime/backends/onednn/onednn_backend.h"
+#endif
+
+namespace paramd {
+
+absl::Span<const Backend* const> AllBackends() {
+  static const std::array kBackends = {
+#ifdef PARAMD_HAVE_ONEDNN
+      &OnednnBackend(),
+#endif
+      &ReferenceBackend(),  // The last one accepts everything.
+  };
+  return kBackends;
+}
+
+const Backend* FindBackend(std::string_view name) {
+  for (const Backend* backend : AllBackends()) {
+    if (backend->name() == name) return backend;
+  }
+  return nullptr;
+}
+
+}  // namespace paramd
