@@ -1,0 +1,42 @@
+// The request codec against arbitrary bytes: an error or a well-formed request,
+// and an answer made of what was decoded can be written. The first byte says
+// into how many pieces the rest is cut.
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "server/rpc/tensor_codec.h"
+
+namespace {
+
+void Answer(const std::vector<paramd::NamedOutput>& outputs, bool typed) {
+  std::vector<std::byte> encoded;
+  paramd::EncodePredictResponse({.model = "m", .typed_outputs = typed}, outputs,
+                                [&](uint64_t bytes) {
+                                  encoded.resize(bytes);
+                                  return encoded.data();
+                                });
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size == 0) return 0;
+  const size_t piece = 1 + data[0];
+  const auto* bytes = reinterpret_cast<const std::byte*>(data + 1);
+  const absl::Span<const std::byte> message(bytes, size - 1);
+  std::vector<paramd::Fragment> fragments;
+  for (size_t at = 0; at < message.size(); at += piece) {
+    fragments.push_back(message.subspan(at, piece));
+  }
+  const paramd::CodecLimits limits = {.typed_bytes_max = 1 << 20};
+  const auto request = paramd::DecodePredictRequest(fragments, limits);
+  if (!request.ok()) return 0;
+  for (const paramd::WireTensor& wire : request->inputs) {
+    const auto raw = paramd::CheckRaw(wire, paramd::DType::kF32);
+    if (!raw.ok() || *raw) continue;
+    const auto tensor = paramd::DecodeTyped(wire, paramd::DType::kF32, limits);
+    if (tensor.ok()) Answer({{wire.name, tensor->view()}}, request->typed_outputs);
+  }
+  return 0;
+}
