@@ -50,6 +50,8 @@ struct DeclaredTensor {
 
 struct ModelConfig {
   std::string name;  // As in the file; empty when it does not say.
+  // In each version's folder: a plain file name that ends in ".onnx".
+  std::string model_filename = "model.onnx";
 
   // Rows of one batch. Nothing: paramd proves for itself whether rows may share
   // one. 0: never.
@@ -89,9 +91,9 @@ inline constexpr int kModelConfigDepthMax = 32;
 inline constexpr int64_t kMaxBatchSizeMax = 1 << 16;
 inline constexpr absl::Duration kQueueDelayMaxMax = absl::Seconds(60);
 
-// InvalidArgument with line and column for text that is not a configuration;
-// InvalidArgument for values out of range; Unimplemented for a model that
-// paramd cannot serve (an ensemble, sequences, another platform's file).
+// InvalidArgument, with the line, for text that is not a configuration and for
+// values out of range; Unimplemented for what would change answers and paramd
+// does not do (ensembles, sequences, reshapes, another platform's model).
 absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view text);
 
 // Whether what the file declares fits the model. `inputs` and `outputs` are the
