@@ -131,6 +131,12 @@ class Graph {
   // Nodes that read `id`, in order; graph outputs are not among them.
   std::vector<NodeId> Consumers(ValueId id) const;
   bool IsOutput(ValueId id) const;
+  // Per value, the nodes that read it (subgraphs' captures included), in order:
+  // what Consumers gives for one value, made for all of them in one walk.
+  std::vector<std::vector<NodeId>> AllConsumers() const;
+  // Per constant, whether a value that is read stands for it, or one that is
+  // derived from it: what a loader has to bring, and nothing else.
+  std::vector<bool> ConstantsInUse() const;
   // Every reader of `from` (graph outputs too) reads `to` instead.
   void ReplaceUses(ValueId from, ValueId to);
   // Drops dead nodes and nodes whose outputs nobody reads, sorts the rest
@@ -147,6 +153,10 @@ class Graph {
   std::vector<Node> nodes_;
   std::vector<Constant> constants_;
 };
+
+// Subgraphs within subgraphs beyond this are refused: whatever walks a graph
+// may recurse on them.
+inline constexpr int kSubgraphDepthMax = 16;
 
 // Internal with the first broken rule: ids in range, single assignment,
 // producers before readers, constants without producers, outputs exist,

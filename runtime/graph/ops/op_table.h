@@ -49,11 +49,34 @@ struct OpRow {
   };
   absl::StatusOr<Lowered> (*lower)(const InferContext& context,
                                    const std::vector<ValueType>& outputs);
+  // For results that need no arithmetic (Constant, Shape, ConstantOfShape): one
+  // tensor per output, or an empty vector while they are not known yet. Null
+  // for all other operators. The caller has looked at the outputs' sizes.
+  absl::StatusOr<std::vector<Tensor>> (*fold)(const InferContext& context,
+                                              const std::vector<ValueType>& outputs) = nullptr;
 };
+
+// The domain of operators that only our passes and expansions make; importers
+// refuse it in a file.
+inline constexpr std::string_view kInternalDomain = "paramd";
+// The opsets of ai.onnx that the rows cover.
+inline constexpr int64_t kOpsetMin = 7, kOpsetMax = 22;
 
 // Null if there is none for this domain, name and opset.
 const OpRow* FindOp(std::string_view domain, std::string_view op, int64_t opset);
 std::vector<const OpRow*> AllOps();
+
+// How the callers use a row: looks it up, checks the number of inputs, leaves
+// out the inputs that only the node's post-ops read, and says in an error
+// which node it is about. Lowering adds the post-ops; the operands of a spec
+// may have another shape than the values (a rank-1 MatMul is widened), never
+// other elements.
+absl::StatusOr<std::vector<ValueType>> InferNode(const InferContext& context);
+absl::StatusOr<OpRow::Lowered> LowerNode(const InferContext& context,
+                                         const std::vector<ValueType>& outputs);
+// An empty vector if the node's results are not known without arithmetic.
+absl::StatusOr<std::vector<Tensor>> FoldNode(const InferContext& context,
+                                             const std::vector<ValueType>& outputs);
 
 }  // namespace paramd
 
