@@ -1,0 +1,40 @@
+// ActivationKind in oneDNN's algorithms, standing alone or fused as post-ops.
+//
+// Thread-safety: pure functions.
+#ifndef PARAMD_RUNTIME_BACKENDS_ONEDNN_ACTIVATION_H_
+#define PARAMD_RUNTIME_BACKENDS_ONEDNN_ACTIVATION_H_
+
+#include <functional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "oneapi/dnnl/dnnl.hpp"
+#include "runtime/backends/onednn/primitive_op.h"
+#include "runtime/backends/op_specs.h"
+
+namespace paramd::onednn {
+
+struct EltwiseStep {
+  dnnl::algorithm algorithm = dnnl::algorithm::undef;
+  float alpha = 0;
+  float beta = 0;
+};
+
+// One step for most kinds, two for those that oneDNN has only composed (selu).
+// Unimplemented where it has neither.
+absl::StatusOr<std::vector<EltwiseStep>> EltwiseSteps(ActivationKind kind, float alpha, float beta);
+
+// Appends the spec's post-ops. A residual operand is read with the descriptor
+// that `operand_desc` gives it, and becomes an argument of the plan.
+absl::Status AppendPostOps(
+    const OpSpec& spec,
+    const std::function<absl::StatusOr<dnnl::memory::desc>(const Operand&)>& operand_desc,
+    dnnl::post_ops* post_ops, PrimitivePlan* plan);
+
+// For families whose primitive takes no post-ops.
+absl::Status RefusePostOps(const OpSpec& spec);
+
+}  // namespace paramd::onednn
+
+#endif  // PARAMD_RUNTIME_BACKENDS_ONEDNN_ACTIVATION_H_

@@ -1,0 +1,65 @@
+#include "runtime/backends/onednn/onednn_backend.h"
+
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+#include "runtime/backends/onednn/dnnl_support.h"
+#include "runtime/backends/onednn/onednn_threads.h"
+#include "runtime/backends/onednn/op_families.h"
+#include "runtime/backends/onednn/packed_parameter.h"
+#include "runtime/backends/onednn/primitive_op.h"
+#include "runtime/backends/onednn/spec_check.h"
+#include "runtime/base/status_macros.h"
+#include "runtime/base/strings.h"
+
+namespace paramd {
+namespace onednn {
+namespace {
+
+struct PlanFor {
+  const OpSpec& spec;
+
+  absl::StatusOr<PrimitivePlan> operator()(const ConvParams& p) const { return PlanConv(spec, p); }
+  absl::StatusOr<PrimitivePlan> operator()(const MatMulParams& p) const {
+    return PlanMatMul(spec, p);
+  }
+  template <typename Params>
+  absl::StatusOr<PrimitivePlan> operator()(const Params&) const {
+    return absl::UnimplementedError(StrCat("no ", OpName(spec.params)));
+  }
+};
+
+class Onednn final : public Backend {
+ public:
+  std::string_view name() const override { return "onednn"; }
+  std::string_view fingerprint() const override { return Fingerprint(); }
+
+  absl::StatusOr<std::unique_ptr<const CompiledOp>> Compile(const OpSpec& spec) const override {
+    PARAMD_RETURN_IF_ERROR(CheckSpec(spec));
+    if (spec.outputs[0].shape.elements() == 0) return MakeEmptyOp(spec);
+    for (const Operand& input : spec.inputs) {
+      if (input.kind != OperandKind::kAbsent && input.shape.elements() == 0) {
+        return absl::UnimplementedError("an empty input with a result that is not");
+      }
+    }
+    // oneDNN chooses blockings and scratch by the team of the creating thread.
+    ScopedKernelThreads team(spec.threads);
+    return WithoutThrowing([&]() -> absl::StatusOr<std::unique_ptr<const CompiledOp>> {
+      PARAMD_ASSIGN_OR_RETURN(PrimitivePlan plan, std::visit(PlanFor{spec}, spec.params));
+      plan.threads = spec.threads;
+      return MakePrimitiveOp(std::move(plan));
+    });
+  }
+};
+
+}  // namespace
+}  // namespace onednn
+
+const Backend& OnednnBackend() {
+  static const onednn::Onednn backend;
+  return backend;
+}
+
+}  // namespace paramd
