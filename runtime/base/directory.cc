@@ -82,7 +82,8 @@ absl::StatusOr<std::unique_ptr<Directory>> Directory::OpenDirectory(std::string_
   return std::unique_ptr<Directory>(new Directory(std::move(fd), path));
 }
 
-absl::StatusOr<std::vector<Directory::Entry>> Directory::List(size_t entries_max) const {
+absl::StatusOr<std::vector<std::pair<std::string, unsigned char>>> Directory::ReadEntries(
+    size_t entries_max) const {
   // A descriptor of its own: reading a directory moves a position.
   UniqueFd fd(::openat(fd_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd.valid()) {
@@ -95,7 +96,7 @@ absl::StatusOr<std::vector<Directory::Entry>> Directory::List(size_t entries_max
   fd.Release();
   auto close = absl::MakeCleanup([dir] { ::closedir(dir); });
 
-  std::vector<Entry> entries;
+  std::vector<std::pair<std::string, unsigned char>> found_entries;
   while (true) {
     errno = 0;
     const dirent* found = ::readdir(dir);
@@ -107,26 +108,42 @@ absl::StatusOr<std::vector<Directory::Entry>> Directory::List(size_t entries_max
     }
     const std::string_view name = found->d_name;
     if (name == "." || name == "..") continue;
-    Entry entry{.name = std::string(name)};
-    entry.is_file = found->d_type == DT_REG;
-    entry.is_directory = found->d_type == DT_DIR;
-    if (found->d_type == DT_LNK || found->d_type == DT_UNKNOWN) {
+    if (found_entries.size() >= entries_max) {
+      return absl::ResourceExhaustedError(
+          StrCat("the folder '", name_, "' has more than ", entries_max, " entries"));
+    }
+    found_entries.emplace_back(name, found->d_type);
+  }
+  std::sort(found_entries.begin(), found_entries.end());
+  return found_entries;
+}
+
+absl::StatusOr<std::vector<std::string>> Directory::ListNames(size_t entries_max) const {
+  PARAMD_ASSIGN_OR_RETURN(auto found, ReadEntries(entries_max));
+  std::vector<std::string> names;
+  names.reserve(found.size());
+  for (auto& [name, type] : found) names.push_back(std::move(name));
+  return names;
+}
+
+absl::StatusOr<std::vector<Directory::Entry>> Directory::List(size_t entries_max) const {
+  PARAMD_ASSIGN_OR_RETURN(auto found, ReadEntries(entries_max));
+  std::vector<Entry> entries;
+  for (auto& [name, type] : found) {
+    Entry entry{.name = std::move(name)};
+    entry.is_file = type == DT_REG;
+    entry.is_directory = type == DT_DIR;
+    if (type == DT_LNK || type == DT_UNKNOWN) {
       // O_PATH: looks at what the link names without opening devices.
-      const absl::StatusOr<UniqueFd> target = OpenBeneath(name, O_PATH);
+      const absl::StatusOr<UniqueFd> target = OpenBeneath(entry.name, O_PATH);
       if (!target.ok()) continue;
       struct stat info {};
       if (::fstat(target->get(), &info) != 0) continue;
       entry.is_file = S_ISREG(info.st_mode);
       entry.is_directory = S_ISDIR(info.st_mode);
     }
-    if (entries.size() >= entries_max) {
-      return absl::ResourceExhaustedError(
-          StrCat("the folder '", name_, "' has more than ", entries_max, " entries"));
-    }
     entries.push_back(std::move(entry));
   }
-  std::sort(entries.begin(), entries.end(),
-            [](const Entry& a, const Entry& b) { return a.name < b.name; });
   return entries;
 }
 

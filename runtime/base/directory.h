@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -54,10 +55,16 @@ class Directory {
   // Entries that lead outside are left out. ResourceExhausted above
   // `entries_max`.
   absl::StatusOr<std::vector<Entry>> List(size_t entries_max = 100'000) const;
+  // The same as names alone, with nothing left out: for callers that open each
+  // entry from a root above this folder and report those that lead outside.
+  absl::StatusOr<std::vector<std::string>> ListNames(size_t entries_max = 100'000) const;
 
  private:
   Directory(UniqueFd fd, std::string_view name) : fd_(std::move(fd)), name_(name) {}
   absl::StatusOr<UniqueFd> OpenBeneath(std::string_view path, int flags) const;
+  // Name and d_type, sorted.
+  absl::StatusOr<std::vector<std::pair<std::string, unsigned char>>> ReadEntries(
+      size_t entries_max) const;
 
   const UniqueFd fd_;
   const std::string name_;
