@@ -10,7 +10,7 @@
 // them), those that lead outside are refused.
 //
 // Life: the root is opened once; a root that is moved away and replaced is seen
-// by the next Open, not by this object.
+// by the next Open, not by this object. Scan reads everything anew each time.
 //
 // Thread-safety: Scan may be called from any thread, also at the same time.
 #ifndef PARAMD_SERVER_REPOSITORY_MODEL_REPOSITORY_H_
@@ -21,11 +21,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "runtime/base/directory.h"
 #include "server/config/model_config.h"
 
 namespace paramd {
@@ -63,16 +65,28 @@ struct RepositoryListing {
 
 class ModelRepository {
  public:
-  // NotFound or InvalidArgument when `root` is not a folder that can be read.
+  // NotFound or another error of the system when `root` is not a folder that
+  // can be read.
   static absl::StatusOr<std::unique_ptr<ModelRepository>> Open(const std::string& root);
 
-  virtual ~ModelRepository() = default;
+  ModelRepository(const ModelRepository&) = delete;
+  ModelRepository& operator=(const ModelRepository&) = delete;
 
   // Fails only when the root itself cannot be listed.
-  virtual absl::StatusOr<RepositoryListing> Scan() const = 0;
-  // NotFound when there is no such folder.
-  virtual absl::StatusOr<RepositoryModel> ScanModel(std::string_view name) const = 0;
-  virtual const std::string& root() const = 0;
+  absl::StatusOr<RepositoryListing> Scan() const;
+  // One model; NotFound when there is no such folder.
+  absl::StatusOr<RepositoryModel> ScanModel(std::string_view name) const;
+
+  // What model_file and folder are relative to: open them through it.
+  const Directory& directory() const { return *root_; }
+
+ private:
+  explicit ModelRepository(std::unique_ptr<Directory> root) : root_(std::move(root)) {}
+
+  void ReadConfig(RepositoryModel* model) const;
+  void ReadVersions(const std::vector<std::string>& names, RepositoryModel* model) const;
+
+  const std::unique_ptr<const Directory> root_;
 };
 
 // Entries that one folder may have; more is an error, not a slow start.
