@@ -39,13 +39,16 @@ struct TensorSpec {
 
 struct OpReport {
   std::string node, op, backend, implementation;
-  std::string why_not_others;  // "onednn: no gather"
+  // Backends that were asked before, and why each declined: {"onednn", "no gather"}.
+  std::vector<std::pair<std::string, std::string>> refusals;
   std::vector<std::string> fused;
 };
 
 // What model info shows of a model. Fixed at load.
 struct ModelDescription {
   std::vector<TensorSpec> inputs, outputs;
+  std::string format;    // What the checkpoint is: "onnx".
+  std::string producer;  // Who wrote it, where it says.
   std::string precision = "f32";
   // Rows of one batch; 0: calls are never put together, and the reason why.
   int64_t batch_rows_max = 0;

@@ -1,0 +1,28 @@
+#include "server/rpc/status_mapping.h"
+
+#include <string>
+
+namespace paramd {
+namespace {
+
+// Status messages travel in a trailer; clients limit headers to 8 KiB by default.
+constexpr size_t kMessageBytesMax = 4096;
+
+}  // namespace
+
+grpc::Status ToGrpcStatus(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  // absl::StatusCode and grpc::StatusCode are the same canonical numbers.
+  const auto code = static_cast<grpc::StatusCode>(static_cast<int>(status.code()));
+  if (status.code() == absl::StatusCode::kUnknown) {
+    return {grpc::StatusCode::INTERNAL, "internal error; the server's log has the details"};
+  }
+  std::string message(status.message());
+  if (message.size() > kMessageBytesMax) {
+    message.resize(kMessageBytesMax - 3);
+    message += "...";
+  }
+  return {code, message};
+}
+
+}  // namespace paramd
