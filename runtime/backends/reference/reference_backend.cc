@@ -39,13 +39,24 @@ struct Program {
 
 class ReferenceBoundOp final : public BoundOp {
  public:
-  ReferenceBoundOp(const Program& program, const BindArgs& args)
+  ReferenceBoundOp(const OpSpec& spec, const Program& program, const BindArgs& args)
       : program_(program),
         outside_inputs_(args.inputs.begin(), args.inputs.end()),
         outside_outputs_(args.outputs.begin(), args.outputs.end()),
         inputs_(outside_inputs_),
         outputs_(outside_outputs_),
         scratch_(static_cast<std::byte*>(args.scratch)) {
+    // An empty tensor may have no address, but kernels add offsets to it.
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      if (spec.inputs[i].kind != OperandKind::kAbsent && inputs_[i] == nullptr) {
+        inputs_[i] = nowhere_;
+      }
+    }
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      if (spec.outputs[i].kind != OperandKind::kAbsent && outputs_[i] == nullptr) {
+        outputs_[i] = nowhere_;
+      }
+    }
     for (const Staged& staged : program_.staged_inputs) {
       inputs_[staged.index] = scratch_ + staged.offset;
     }
@@ -79,6 +90,7 @@ class ReferenceBoundOp final : public BoundOp {
   std::vector<const void*> inputs_;  // As the kernel sees them.
   std::vector<void*> outputs_;
   std::byte* const scratch_;
+  alignas(64) std::byte nowhere_[64] = {};  // Read and written by nobody.
 };
 
 class ReferenceCompiledOp final : public CompiledOp {
@@ -145,7 +157,7 @@ class ReferenceCompiledOp final : public CompiledOp {
     if (scratch_bytes_ > 0 && args.scratch == nullptr) {
       return absl::InvalidArgumentError(StrCat("no scratch bound to ", Describe(spec_)));
     }
-    return std::make_unique<ReferenceBoundOp>(program_, args);
+    return std::make_unique<ReferenceBoundOp>(spec_, program_, args);
   }
 
  private:

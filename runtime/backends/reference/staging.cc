@@ -1,5 +1,6 @@
 #include "runtime/backends/reference/staging.h"
 
+#include <algorithm>
 #include <variant>
 
 #include "runtime/tensor/float_convert.h"
@@ -41,19 +42,19 @@ void SetNibble(void* target, int64_t i, int value) {
 }  // namespace
 
 DType StagedType(const OpSpec& spec, DType dtype) {
-  const bool four_bits = dtype == DType::kI4 || dtype == DType::kU4 || dtype == DType::kF4E2M1;
+  // 4-bit elements are widened by every op: two share a byte.
+  if (dtype == DType::kI4) return DType::kI8;
+  if (dtype == DType::kU4) return DType::kU8;
+  if (dtype == DType::kF4E2M1) return DType::kF32;
   const bool moves = Moves(spec.params) && spec.post_ops.empty();
-  if (moves) return four_bits ? DType::kU8 : dtype;
+  if (moves) return dtype;
   // A reorder or a cast to the same type moves too, whatever the type.
   const bool converts = std::holds_alternative<ReorderParams>(spec.params) ||
                         std::holds_alternative<CastParams>(spec.params);
   if (converts && spec.post_ops.empty() && spec.inputs[0].dtype == spec.outputs[0].dtype) {
-    return four_bits ? DType::kU8 : dtype;
+    return dtype;
   }
-  if (NarrowFloat(dtype)) return DType::kF32;
-  if (dtype == DType::kI4) return DType::kI8;
-  if (dtype == DType::kU4) return DType::kU8;
-  return dtype;
+  return NarrowFloat(dtype) ? DType::kF32 : dtype;
 }
 
 void Widen(DType from, const void* source, DType to, void* target, int64_t count) {
@@ -85,7 +86,11 @@ void Widen(DType from, const void* source, DType to, void* target, int64_t count
 void Narrow(DType from, const void* source, DType to, void* target, int64_t count) {
   if (from != DType::kF32) {
     const auto* bytes = static_cast<const uint8_t*>(source);
-    for (int64_t i = 0; i < count; ++i) SetNibble(target, i, bytes[i]);
+    for (int64_t i = 0; i < count; ++i) {
+      const int value = from == DType::kI8 ? std::clamp<int>(static_cast<int8_t>(bytes[i]), -8, 7)
+                                           : std::min<int>(bytes[i], 15);
+      SetNibble(target, i, value);
+    }
     return;
   }
   const auto* floats = static_cast<const float*>(source);

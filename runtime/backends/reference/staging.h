@@ -19,7 +19,7 @@ DType StagedType(const OpSpec& spec, DType dtype);
 
 // `count` elements of `from` at `source` to StagedType `to` at `target`.
 void Widen(DType from, const void* source, DType to, void* target, int64_t count);
-// And back, rounding to nearest even.
+// And back: floats round to nearest even, 4-bit integers saturate.
 void Narrow(DType from, const void* source, DType to, void* target, int64_t count);
 
 }  // namespace paramd::reference
