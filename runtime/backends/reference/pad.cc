@@ -7,7 +7,8 @@
 #include "runtime/backends/reference/dtype_dispatch.h"
 #include "runtime/backends/reference/kernels.h"
 #include "runtime/backends/reference/strided_loop.h"
-#include "runtime/tensor/float_convert.h"
+#include "runtime/tensor/half.h"
+#include "runtime/tensor/small_float.h"
 
 namespace paramd::reference {
 namespace {
@@ -87,10 +88,10 @@ T ValueBits(DType dtype, double value) {
     };
     switch (dtype) {
       case DType::kF16:
-        put(F32ToF16(Convert<float>(value)));
+        put(FloatToF16(Convert<float>(value)));
         break;
       case DType::kBF16:
-        put(F32ToBF16(Convert<float>(value)));
+        put(FloatToBF16(Convert<float>(value)));
         break;
       case DType::kBool:
         put(static_cast<uint8_t>(value != 0));
@@ -102,8 +103,8 @@ T ValueBits(DType dtype, double value) {
         put(value);
         break;
       default:
-        if (const MiniFloat* mini = MiniFloatOf(dtype); mini != nullptr) {
-          put(F32ToMini(*mini, Convert<float>(value)));
+        if (IsSmallFloat(dtype)) {
+          put(FloatToSmallFloat(dtype, Convert<float>(value)));
           break;
         }
         (void)VisitNumber(dtype, "pad", [&]<typename N>() -> absl::Status {

@@ -8,7 +8,6 @@
 #include "runtime/backends/spec_validation.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
-#include "runtime/tensor/float_convert.h"
 
 namespace paramd {
 namespace {

@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <variant>
 
-#include "runtime/tensor/float_convert.h"
+#include "runtime/tensor/half.h"
+#include "runtime/tensor/small_float.h"
 
 namespace paramd::reference {
 namespace {
@@ -20,7 +21,7 @@ bool Moves(const OpParams& params) {
 }
 
 bool NarrowFloat(DType dtype) {
-  return dtype == DType::kF16 || dtype == DType::kBF16 || MiniFloatOf(dtype) != nullptr;
+  return dtype == DType::kF16 || dtype == DType::kBF16 || IsSmallFloat(dtype);
 }
 
 uint8_t Nibble(const void* source, int64_t i) {
@@ -70,15 +71,15 @@ void Widen(DType from, const void* source, DType to, void* target, int64_t count
   auto* floats = static_cast<float*>(target);
   if (from == DType::kBF16) {
     const auto* halves = static_cast<const uint16_t*>(source);
-    for (int64_t i = 0; i < count; ++i) floats[i] = BF16ToF32(halves[i]);
+    for (int64_t i = 0; i < count; ++i) floats[i] = BF16ToFloat(halves[i]);
   } else if (from == DType::kF16) {
     const auto* halves = static_cast<const uint16_t*>(source);
-    for (int64_t i = 0; i < count; ++i) floats[i] = F16ToF32(halves[i]);
-  } else if (const MiniFloat* mini = MiniFloatOf(from); mini != nullptr) {
+    for (int64_t i = 0; i < count; ++i) floats[i] = F16ToFloat(halves[i]);
+  } else if (IsSmallFloat(from)) {
     const auto* bytes = static_cast<const uint8_t*>(source);
     const bool four_bits = from == DType::kF4E2M1;
     for (int64_t i = 0; i < count; ++i) {
-      floats[i] = MiniToF32(*mini, four_bits ? Nibble(source, i) : bytes[i]);
+      floats[i] = SmallFloatToFloat(from, four_bits ? Nibble(source, i) : bytes[i]);
     }
   }
 }
@@ -96,14 +97,14 @@ void Narrow(DType from, const void* source, DType to, void* target, int64_t coun
   const auto* floats = static_cast<const float*>(source);
   if (to == DType::kBF16) {
     auto* halves = static_cast<uint16_t*>(target);
-    for (int64_t i = 0; i < count; ++i) halves[i] = F32ToBF16(floats[i]);
+    for (int64_t i = 0; i < count; ++i) halves[i] = FloatToBF16(floats[i]);
   } else if (to == DType::kF16) {
     auto* halves = static_cast<uint16_t*>(target);
-    for (int64_t i = 0; i < count; ++i) halves[i] = F32ToF16(floats[i]);
-  } else if (const MiniFloat* mini = MiniFloatOf(to); mini != nullptr) {
+    for (int64_t i = 0; i < count; ++i) halves[i] = FloatToF16(floats[i]);
+  } else if (IsSmallFloat(to)) {
     auto* bytes = static_cast<uint8_t*>(target);
     for (int64_t i = 0; i < count; ++i) {
-      const uint8_t bits = F32ToMini(*mini, floats[i]);
+      const uint8_t bits = FloatToSmallFloat(to, floats[i]);
       if (to == DType::kF4E2M1) {
         SetNibble(target, i, bits);
       } else {
