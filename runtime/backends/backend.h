@@ -74,7 +74,8 @@ class CompiledOp {
     return absl::InternalError("this op packs nothing");
   }
 
-  // Output 0 may be written over input i (same address). -1: none.
+  // Output 0 may be written over input i (same address). -1: none. Not where
+  // that address is bound to another operand as well: only the caller sees it.
   virtual int in_place_input() const { return -1; }
 
   // Bytes of scratch that a BoundOp needs while it runs. Fixed at Compile.

@@ -133,7 +133,9 @@ struct MatMulParams {
   float alpha = 1, beta = 1;
 };
 
-// inputs {x [N, C, spatial...]}; outputs {y}, for max optionally {y, indices i64}.
+// inputs {x [N, C, spatial...]}; outputs {y}, for max optionally {y, indices i64}. y's dimensions
+// are the window's steps rounded down or, in ceil mode, up. Averages divide by the elements under
+// the window, or with count_include_pad by the window cut to the padded input.
 struct PoolParams {
   enum class Kind : uint8_t { kMax, kAverage };
   Kind kind = Kind::kMax;
@@ -147,7 +149,8 @@ struct UnaryParams {
   float alpha = 0, beta = 0;
 };
 
-// inputs {a, b}, numpy broadcasting; outputs {y}.
+// inputs {a, b}, numpy broadcasting; outputs {y}, bool for comparisons. kMod is ONNX's Mod with
+// fmod = 0 for integers and fmod = 1 for floats. Only kPow may have operands of different types.
 struct BinaryParams {
   BinaryKind kind = BinaryKind::kAdd;
 };
@@ -236,6 +239,8 @@ using OpParams =
 
 struct OpSpec {
   OpParams params;
+  // The operation's own operands (optional ones kAbsent where post-ops follow), then those that
+  // post-ops add.
   std::vector<Operand> inputs;
   std::vector<Operand> outputs;  // Kind kActivation; layout is the backend's to choose.
   std::vector<PostOp> post_ops;
