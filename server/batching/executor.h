@@ -21,7 +21,7 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <thread>
+#include <string_view>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -31,6 +31,7 @@
 #include "runtime/base/mutex.h"
 #include "runtime/graph/arena.h"
 #include "server/batching/batch_call.h"
+#include "server/batching/batcher.h"
 
 namespace paramd {
 
@@ -102,31 +103,52 @@ class Executor {
   Executor(const ExecutorOptions& options, ExecutorParts parts);
 
   // Of Batcher.
-  void Register(Lane* lane);
+  void Register(Lane* lane, const std::string& model_name);
   void Unregister(Lane* lane);
-  void Submit(Lane* lane, BatchCall* call);
+  void Submit(Lane* lane, BatchCall* call, std::string_view key,
+              absl::Span<const TensorView> views);
   void CloseLane(Lane* lane);
   void DrainLane(Lane* lane, absl::Time deadline);
+  Batcher::QueueState StateOf(const Lane& lane) const;
 
-  void StreamLoop(int stream);
-  // One look at the queues: `batch` is filled (true), or `wake_at` is when a
-  // held or expiring call wants another look.
-  bool Choose(int stream, absl::Time now, Batch* batch, absl::Time* wake_at, Todo* todo)
+  absl::Status Admit(const Lane& lane, const BatchCall& call, absl::Time now) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Expire(Lane* lane, absl::Time now, Todo* todo) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void TakeOut(Lane* lane, BatchCall* call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void FailQueued(Lane* lane, BatchCall* call, absl::Status status, Todo* todo)
+  void Enqueue(Lane* lane, ShapeGroup* group, BatchCall* call, bool in_front)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Dequeue(Lane* lane, BatchCall* call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  void StreamLoop(int index);
+  // One look at the queues. True: `batch` is to be run. False: look again at
+  // `wake_at`, when a call that waits for company, or a deadline, is due.
+  bool Choose(Batch* batch, absl::Time* wake_at, Todo* todo) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The group that the lane would run next, and with how many rows; null: none.
+  ShapeGroup* NextGroup(Lane* lane, absl::Time now, int64_t* rows, absl::Time* wake_at, Todo* todo)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool PurgeDead(Lane* lane, ShapeGroup* group, int64_t rows, absl::Time now, Todo* todo)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TakeBatch(Lane* lane, ShapeGroup* group, int64_t rows, absl::Time now, Batch* batch)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void RunBatch(Stream* stream, Todo* todo);
+  void FinishParts(Batch* batch, absl::Duration gather, absl::Duration compute, Todo* todo)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void PutBack(Batch* batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  // Takes the call out of its queue; it is answered once none of its rows runs.
+  void FailQueued(Lane* lane, BatchCall* call, const absl::Status& status, Todo* todo)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FailAllQueued(Lane* lane, const absl::Status& status, Todo* todo)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void TakeBatch(Lane* lane, ShapeGroup* group, int64_t rows, absl::Time now, Batch* batch,
-                 Todo* todo) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void PutBack(Batch* batch, Todo* todo) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void RunBatch(Stream* stream, Batch* batch);
+  void Expire(Lane* lane, absl::Time now, Todo* todo) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Compiled(const CompileRequest& request, const absl::Status& status, absl::Duration took);
-  bool WakeOneNeeded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Calls sinks, hands shapes to the compile thread, wakes a stream.
+  bool IsSettled(const Lane& lane) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WaitSettled(absl::Span<Lane* const> lanes, absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A sleeping stream should look at the queues: true once for each that sleeps.
+  bool ShouldWake() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Wakes, calls sinks, hands shapes to the compile thread.
   void Act(Todo* todo);
+  void TrimArena(Stream* stream);
+  void ReportArena(Stream* stream);
 
   const ExecutorOptions options_;
   const Clock* const clock_;
@@ -142,6 +164,7 @@ class Executor {
   std::vector<Lane*> active_ ABSL_GUARDED_BY(mutex_);  // Those with queued calls.
   std::map<std::string, std::unique_ptr<ModelAccount>> accounts_ ABSL_GUARDED_BY(mutex_);
   uint64_t queued_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  int accounts_waiting_ ABSL_GUARDED_BY(mutex_) = 0;  // Models with queued calls.
   int busy_streams_ ABSL_GUARDED_BY(mutex_) = 0;
   int sleeping_streams_ ABSL_GUARDED_BY(mutex_) = 0;
   int wakes_sent_ ABSL_GUARDED_BY(mutex_) = 0;  // Signals whose stream has not run yet.
