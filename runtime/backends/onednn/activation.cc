@@ -1,5 +1,6 @@
 #include "runtime/backends/onednn/activation.h"
 
+#include "runtime/backends/onednn/dnnl_support.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
 
@@ -59,10 +60,8 @@ absl::StatusOr<std::vector<EltwiseStep>> EltwiseSteps(ActivationKind kind, float
   }
 }
 
-absl::Status AppendPostOps(
-    const OpSpec& spec,
-    const std::function<absl::StatusOr<dnnl::memory::desc>(const Operand&)>& operand_desc,
-    dnnl::post_ops* post_ops, PrimitivePlan* plan) {
+absl::Status AppendPostOps(const OpSpec& spec, const Dims& dims, Layout layout,
+                           dnnl::post_ops* post_ops, PrimitivePlan* plan) {
   for (const PostOp& post_op : spec.post_ops) {
     if (post_op.kind == PostOp::Kind::kActivation) {
       PARAMD_ASSIGN_OR_RETURN(const auto steps,
@@ -72,12 +71,11 @@ absl::Status AppendPostOps(
       }
       continue;
     }
-    PARAMD_ASSIGN_OR_RETURN(const dnnl::memory::desc desc,
-                            operand_desc(spec.inputs[static_cast<size_t>(post_op.operand)]));
-    plan->args.push_back(
-        {.dnnl_arg = DNNL_ARG_ATTR_MULTIPLE_POST_OP(post_ops->len()) | DNNL_ARG_SRC_1,
-         .index = post_op.operand,
-         .desc = desc});
+    const Operand& operand = spec.inputs[static_cast<size_t>(post_op.operand)];
+    PARAMD_ASSIGN_OR_RETURN(const auto type, FloatType(operand.dtype));
+    const dnnl::memory::desc desc = DenseDesc(dims, type, layout);
+    plan->AddInput(DNNL_ARG_ATTR_MULTIPLE_POST_OP(post_ops->len()) | DNNL_ARG_SRC_1,
+                   post_op.operand, desc);
     post_ops->append_binary(dnnl::algorithm::binary_add, desc);
   }
   return absl::OkStatus();

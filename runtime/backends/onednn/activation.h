@@ -4,7 +4,6 @@
 #ifndef PARAMD_RUNTIME_BACKENDS_ONEDNN_ACTIVATION_H_
 #define PARAMD_RUNTIME_BACKENDS_ONEDNN_ACTIVATION_H_
 
-#include <functional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -25,12 +24,10 @@ struct EltwiseStep {
 // Unimplemented where it has neither.
 absl::StatusOr<std::vector<EltwiseStep>> EltwiseSteps(ActivationKind kind, float alpha, float beta);
 
-// Appends the spec's post-ops. A residual operand is read with the descriptor
-// that `operand_desc` gives it, and becomes an argument of the plan.
-absl::Status AppendPostOps(
-    const OpSpec& spec,
-    const std::function<absl::StatusOr<dnnl::memory::desc>(const Operand&)>& operand_desc,
-    dnnl::post_ops* post_ops, PrimitivePlan* plan);
+// Appends the spec's post-ops. A residual operand is read as `dims` in
+// `layout`, and becomes an argument of the plan.
+absl::Status AppendPostOps(const OpSpec& spec, const dnnl::memory::dims& dims, Layout layout,
+                           dnnl::post_ops* post_ops, PrimitivePlan* plan);
 
 // For families whose primitive takes no post-ops.
 absl::Status RefusePostOps(const OpSpec& spec);

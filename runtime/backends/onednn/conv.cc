@@ -91,16 +91,11 @@ absl::StatusOr<PrimitivePlan> PlanConv(const OpSpec& spec, const ConvParams& con
   if (HasInput(spec, 2)) {
     PARAMD_ASSIGN_OR_RETURN(const auto bias_type, FloatType(spec.inputs[2].dtype));
     bias_desc = DenseDesc({w.shape.dim(0)}, bias_type);
-    plan.args.push_back({.dnnl_arg = DNNL_ARG_BIAS, .index = 2, .desc = bias_desc});
+    plan.AddInput(DNNL_ARG_BIAS, 2, bias_desc);
   }
   dnnl::post_ops post_ops;
-  PARAMD_RETURN_IF_ERROR(AppendPostOps(
-      spec,
-      [&](const Operand& operand) -> absl::StatusOr<memory::desc> {
-        PARAMD_ASSIGN_OR_RETURN(const auto type, FloatType(operand.dtype));
-        return DenseDesc(DimsOf(operand.shape), type, Layout::kChannelsLast);
-      },
-      &post_ops, &plan));
+  PARAMD_RETURN_IF_ERROR(
+      AppendPostOps(spec, DimsOf(y.shape), Layout::kChannelsLast, &post_ops, &plan));
 
   Dims dilates(spatial);
   for (size_t i = 0; i < spatial; ++i) dilates[i] = conv.dilations[i] - 1;
@@ -109,12 +104,9 @@ absl::StatusOr<PrimitivePlan> PlanConv(const OpSpec& spec, const ConvParams& con
       w_desc, bias_desc, y_desc, conv.strides, dilates, conv.pads_begin, pads_end,
       Attributes(post_ops));
   PARAMD_RETURN_IF_ERROR(SetPrimitive<dnnl::convolution_forward>(desc, &plan));
-  plan.args.push_back({.dnnl_arg = DNNL_ARG_SRC, .index = 0, .desc = x_desc});
-  plan.args.push_back({.dnnl_arg = DNNL_ARG_WEIGHTS, .index = 1, .desc = desc.weights_desc()});
-  plan.args.push_back({.dnnl_arg = DNNL_ARG_DST,
-                       .source = PrimitiveArg::Source::kOutput,
-                       .index = 0,
-                       .desc = y_desc});
+  plan.AddInput(DNNL_ARG_SRC, 0, x_desc);
+  plan.AddInput(DNNL_ARG_WEIGHTS, 1, desc.weights_desc());
+  plan.AddOutput(y_desc);
   plan.packed.push_back({.index = 1,
                          .shape = w.shape,
                          .desc = desc.weights_desc(),

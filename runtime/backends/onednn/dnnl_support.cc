@@ -88,6 +88,7 @@ absl::StatusOr<memory::data_type> CopyType(DType dtype) {
     case DType::kI8:
       return memory::data_type::s8;
     case DType::kU8:
+    case DType::kBool:
       return memory::data_type::u8;
     default:
       return absl::UnimplementedError(StrCat("no kernels for ", DTypeName(dtype)));
@@ -115,6 +116,28 @@ Dims DenseStrides(const Dims& dims, Layout layout) {
 memory::desc DenseDesc(const Dims& dims, memory::data_type type, Layout layout) {
   if (dims.empty()) return memory::desc({1}, type, Dims{1});
   return memory::desc(dims, type, DenseStrides(dims, layout));
+}
+
+Dims InMemoryOrder(const Dims& dims, Layout layout) {
+  Dims ordered = dims;
+  if (layout == Layout::kChannelsLast && dims.size() >= 3) {
+    ordered.erase(ordered.begin() + 1);
+    ordered.push_back(dims[1]);
+  }
+  return ordered;
+}
+
+int AxisInMemoryOrder(int axis, int rank, Layout layout) {
+  if (layout == Layout::kPlain || rank < 3 || axis == 0) return axis;
+  return axis == 1 ? rank - 1 : axis - 1;
+}
+
+Layout LayoutOf(const Operand& operand) {
+  return operand.kind == OperandKind::kActivation ? operand.layout : Layout::kPlain;
+}
+
+Layout OtherLayout(Layout layout) {
+  return layout == Layout::kPlain ? Layout::kChannelsLast : Layout::kPlain;
 }
 
 int64_t Product(absl::Span<const int64_t> dims) {

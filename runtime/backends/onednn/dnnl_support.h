@@ -47,7 +47,7 @@ auto WithoutThrowing(Body&& body) -> decltype(body()) {
 
 // f32 and bf16, or Unimplemented.
 absl::StatusOr<dnnl::memory::data_type> FloatType(DType dtype);
-// Every type whose bytes oneDNN can copy: the floats, i32, i8, u8.
+// Every type whose bytes oneDNN can copy: the floats, i32, i8, u8, bool.
 absl::StatusOr<dnnl::memory::data_type> CopyType(DType dtype);
 
 Dims DimsOf(const Shape& shape);
@@ -57,6 +57,15 @@ dnnl::memory::desc DenseDesc(const Dims& dims, dnnl::memory::data_type type,
                              Layout layout = Layout::kPlain);
 // The strides of the same.
 Dims DenseStrides(const Dims& dims, Layout layout = Layout::kPlain);
+
+// The dimensions in the order in which they lie in memory, and where `axis`
+// goes: what does not care for names is planned on these as if it were plain.
+Dims InMemoryOrder(const Dims& dims, Layout layout);
+int AxisInMemoryOrder(int axis, int rank, Layout layout);
+
+// How the operand comes: parameters are plain.
+Layout LayoutOf(const Operand& operand);
+Layout OtherLayout(Layout layout);
 
 int64_t Product(absl::Span<const int64_t> dims);
 

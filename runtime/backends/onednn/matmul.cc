@@ -28,7 +28,8 @@ int64_t BatchOf(const Shape& shape) {
 }
 
 // How the bias lies over [rows, columns], where the batch of y may have been
-// folded into the rows; nothing if it repeats in another rhythm.
+// folded into the rows; nothing if it repeats in another rhythm (one per row
+// too: oneDNN has only its reference implementation for that).
 std::optional<MatMul2d::Bias> BiasShape(const Shape& bias, const Shape& y) {
   const Dims dims = Widened(bias, y.rank());
   const int64_t columns = dims.back();
@@ -37,7 +38,6 @@ std::optional<MatMul2d::Bias> BiasShape(const Shape& bias, const Shape& y) {
     return columns == y.dim(y.rank() - 1) ? MatMul2d::Bias::kRow : MatMul2d::Bias::kScalar;
   }
   if (bias == y) return MatMul2d::Bias::kFull;
-  if (columns == 1 && rows * y.dim(y.rank() - 1) == y.elements()) return MatMul2d::Bias::kColumn;
   return std::nullopt;
 }
 
@@ -91,28 +91,16 @@ absl::StatusOr<PrimitivePlan> PlanBatched(const OpSpec& spec, const MatMulParams
   if (HasInput(spec, 2)) {
     PARAMD_ASSIGN_OR_RETURN(const auto bias_type, FloatType(spec.inputs[2].dtype));
     bias_desc = DenseDesc(Widened(spec.inputs[2].shape, rank), bias_type);
-    plan.args.push_back(
-        {.dnnl_arg = DNNL_ARG_ATTR_MULTIPLE_POST_OP(post_ops.len()) | DNNL_ARG_SRC_1,
-         .index = 2,
-         .desc = bias_desc});
+    plan.AddInput(DNNL_ARG_ATTR_MULTIPLE_POST_OP(post_ops.len()) | DNNL_ARG_SRC_1, 2, bias_desc);
     post_ops.append_binary(dnnl::algorithm::binary_add, bias_desc);
   }
-  PARAMD_RETURN_IF_ERROR(AppendPostOps(
-      spec,
-      [&](const Operand& operand) -> absl::StatusOr<memory::desc> {
-        PARAMD_ASSIGN_OR_RETURN(const auto type, FloatType(operand.dtype));
-        return DenseDesc(y_dims, type);
-      },
-      &post_ops, &plan));
+  PARAMD_RETURN_IF_ERROR(AppendPostOps(spec, y_dims, Layout::kPlain, &post_ops, &plan));
   const dnnl::matmul::primitive_desc desc(CpuEngine(), a_desc, b_desc, y_desc,
                                           Attributes(post_ops));
   PARAMD_RETURN_IF_ERROR(SetPrimitive<dnnl::matmul>(desc, &plan));
-  plan.args.push_back({.dnnl_arg = DNNL_ARG_SRC, .index = 0, .desc = a_desc});
-  plan.args.push_back({.dnnl_arg = DNNL_ARG_WEIGHTS, .index = 1, .desc = b_desc});
-  plan.args.push_back({.dnnl_arg = DNNL_ARG_DST,
-                       .source = PrimitiveArg::Source::kOutput,
-                       .index = 0,
-                       .desc = y_desc});
+  plan.AddInput(DNNL_ARG_SRC, 0, a_desc);
+  plan.AddInput(DNNL_ARG_WEIGHTS, 1, b_desc);
+  plan.AddOutput(y_desc);
   return plan;
 }
 

@@ -17,8 +17,6 @@ Dims BiasDims(const MatMul2d& matmul) {
       return {1, 1};
     case MatMul2d::Bias::kRow:
       return {1, matmul.columns};
-    case MatMul2d::Bias::kColumn:
-      return {matmul.rows, 1};
     case MatMul2d::Bias::kFull:
       return {matmul.rows, matmul.columns};
     case MatMul2d::Bias::kNone:
@@ -73,34 +71,22 @@ absl::StatusOr<PrimitivePlan> PlanMatMul2d(const OpSpec& spec, const MatMul2d& m
     post_ops.append_eltwise(dnnl::algorithm::eltwise_linear, scale, 0);
   }
   if (has_bias && !native_bias) {
-    plan.args.push_back(
-        {.dnnl_arg = DNNL_ARG_ATTR_MULTIPLE_POST_OP(post_ops.len()) | DNNL_ARG_SRC_1,
-         .index = 2,
-         .desc = bias_desc});
+    plan.AddInput(DNNL_ARG_ATTR_MULTIPLE_POST_OP(post_ops.len()) | DNNL_ARG_SRC_1, 2, bias_desc);
     post_ops.append_binary(dnnl::algorithm::binary_add, bias_desc);
     if (matmul.beta != 1) {
       post_ops.append_eltwise(dnnl::algorithm::eltwise_linear, matmul.beta, 0);
     }
   }
-  PARAMD_RETURN_IF_ERROR(AppendPostOps(
-      spec,
-      [&](const Operand& operand) -> absl::StatusOr<memory::desc> {
-        PARAMD_ASSIGN_OR_RETURN(const auto type, FloatType(operand.dtype));
-        return DenseDesc(y_dims, type);
-      },
-      &post_ops, &plan));
+  PARAMD_RETURN_IF_ERROR(AppendPostOps(spec, y_dims, Layout::kPlain, &post_ops, &plan));
 
   const dnnl::matmul::primitive_desc desc(CpuEngine(), a_desc, b_desc,
                                           native_bias ? bias_desc : memory::desc(), y_desc,
                                           Attributes(post_ops));
   PARAMD_RETURN_IF_ERROR(SetPrimitive<dnnl::matmul>(desc, &plan));
-  plan.args.push_back({.dnnl_arg = DNNL_ARG_SRC, .index = 0, .desc = a_desc});
-  plan.args.push_back({.dnnl_arg = DNNL_ARG_WEIGHTS, .index = 1, .desc = desc.weights_desc()});
-  if (native_bias) plan.args.push_back({.dnnl_arg = DNNL_ARG_BIAS, .index = 2, .desc = bias_desc});
-  plan.args.push_back({.dnnl_arg = DNNL_ARG_DST,
-                       .source = PrimitiveArg::Source::kOutput,
-                       .index = 0,
-                       .desc = y_desc});
+  plan.AddInput(DNNL_ARG_SRC, 0, a_desc);
+  plan.AddInput(DNNL_ARG_WEIGHTS, 1, desc.weights_desc());
+  if (native_bias) plan.AddInput(DNNL_ARG_BIAS, 2, bias_desc);
+  plan.AddOutput(y_desc);
   if (pack) {
     plan.packed.push_back({.index = 1,
                            .shape = b.shape,

@@ -22,7 +22,6 @@ struct MatMul2d {
     kNone,
     kScalar,  // [1, 1]
     kRow,     // [1, columns]
-    kColumn,  // [rows, 1]
     kFull,    // [rows, columns]
   };
   int64_t rows = 0;

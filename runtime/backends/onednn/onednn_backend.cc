@@ -25,6 +25,35 @@ struct PlanFor {
   absl::StatusOr<PrimitivePlan> operator()(const MatMulParams& p) const {
     return PlanMatMul(spec, p);
   }
+  absl::StatusOr<PrimitivePlan> operator()(const PoolParams& p) const { return PlanPool(spec, p); }
+  absl::StatusOr<PrimitivePlan> operator()(const UnaryParams& p) const {
+    return PlanUnary(spec, p);
+  }
+  absl::StatusOr<PrimitivePlan> operator()(const BinaryParams& p) const {
+    return PlanBinary(spec, p);
+  }
+  absl::StatusOr<PrimitivePlan> operator()(const SoftmaxParams& p) const {
+    return PlanSoftmax(spec, p);
+  }
+  absl::StatusOr<PrimitivePlan> operator()(const ReduceParams& p) const {
+    return PlanReduce(spec, p);
+  }
+  absl::StatusOr<PrimitivePlan> operator()(const LrnParams& p) const { return PlanLrn(spec, p); }
+  absl::StatusOr<PrimitivePlan> operator()(const BatchNormParams& p) const {
+    return PlanBatchNorm(spec, p);
+  }
+  absl::StatusOr<PrimitivePlan> operator()(const LayerNormParams& p) const {
+    return PlanLayerNorm(spec, p);
+  }
+  absl::StatusOr<PrimitivePlan> operator()(const ConcatParams& p) const {
+    return PlanConcat(spec, p);
+  }
+  absl::StatusOr<PrimitivePlan> operator()(const TransposeParams& p) const {
+    return PlanTranspose(spec, p);
+  }
+  absl::StatusOr<PrimitivePlan> operator()(const ReorderParams& p) const {
+    return PlanReorder(spec, p);
+  }
   template <typename Params>
   absl::StatusOr<PrimitivePlan> operator()(const Params&) const {
     return absl::UnimplementedError(StrCat("no ", OpName(spec.params)));

@@ -150,6 +150,14 @@ dnnl::primitive_attr Attributes(const dnnl::post_ops& post_ops) {
   return attributes;
 }
 
+absl::StatusOr<PrimitivePlan> InEitherLayout(
+    const Operand& x, const std::function<absl::StatusOr<PrimitivePlan>(Layout)>& plan_in) {
+  const Layout layout = LayoutOf(x);
+  absl::StatusOr<PrimitivePlan> plan = WithoutThrowing([&] { return plan_in(layout); });
+  if (plan.ok() || x.kind != OperandKind::kActivation || LayoutIsMoot(x.shape)) return plan;
+  return plan_in(OtherLayout(layout));
+}
+
 std::unique_ptr<const CompiledOp> MakePrimitiveOp(PrimitivePlan plan) {
   return std::make_unique<PrimitiveOp>(std::move(plan));
 }

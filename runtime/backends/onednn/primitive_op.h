@@ -11,6 +11,7 @@
 #define PARAMD_RUNTIME_BACKENDS_ONEDNN_PRIMITIVE_OP_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -40,6 +41,13 @@ struct PrimitivePlan {
   std::vector<PackedParameter> packed;
   int in_place_input = -1;
   int threads = 1;  // The team it was created for.
+
+  void AddInput(int dnnl_arg, int index, const dnnl::memory::desc& desc) {
+    args.push_back({dnnl_arg, PrimitiveArg::Source::kInput, index, desc});
+  }
+  void AddOutput(const dnnl::memory::desc& desc) {
+    args.push_back({DNNL_ARG_DST, PrimitiveArg::Source::kOutput, 0, desc});
+  }
 };
 
 // Fills primitive, implementation and scratchpad from a primitive descriptor
@@ -49,6 +57,11 @@ absl::Status SetPrimitive(const typename Primitive::primitive_desc& desc, Primit
 
 // Attributes every primitive here has: scratch comes from the caller's arena.
 dnnl::primitive_attr Attributes(const dnnl::post_ops& post_ops);
+
+// `plan_in(layout)` for the layout in which x comes, or if that is refused and
+// x can be re-laid, for the other.
+absl::StatusOr<PrimitivePlan> InEitherLayout(
+    const Operand& x, const std::function<absl::StatusOr<PrimitivePlan>(Layout)>& plan_in);
 
 std::unique_ptr<const CompiledOp> MakePrimitiveOp(PrimitivePlan plan);
 
