@@ -61,7 +61,7 @@ class FileInput final : public google::protobuf::io::ZeroCopyInputStream {
   const FileSource& file_;
   // Small: what is read beyond a header before a large tensor is skipped is
   // read twice.
-  std::array<std::byte, 4096> buffer_;
+  std::array<std::byte, 1024> buffer_;
   uint64_t position_ = 0;  // Of the file, after what the buffer holds.
   int filled_ = 0;
   int backed_up_ = 0;
@@ -139,6 +139,10 @@ class Skim {
     in_.PushLimit(static_cast<int>(checkpoint_->files()[0]->size()));
     Scope scope;
     PARAMD_RETURN_IF_ERROR(SkimMessage(Message::kModel, &scope, skeleton));
+    if (!has_graph_) {
+      return absl::InvalidArgumentError(
+          StrCat("'", checkpoint_->files()[0]->name(), "' is no ONNX model: it has no graph"));
+    }
     for (CheckpointTensor& tensor : tensors_) {
       PARAMD_RETURN_IF_ERROR(checkpoint_->AddTensor(std::move(tensor)));
     }
@@ -278,6 +282,8 @@ class Skim {
         inner.prefix = StrCat("function", functions_++, "/");
       } else if (edge.from != Message::kModel) {
         inner.prefix = StrCat("subgraph", subgraphs_++, "/");
+      } else {
+        has_graph_ = true;
       }
       child_scope = &inner;
     }
@@ -569,6 +575,7 @@ class Skim {
   absl::flat_hash_map<std::string, uint32_t> external_files_;
   uint64_t skeleton_bytes_ = 0;
   uint64_t decoded_bytes_ = 0;
+  bool has_graph_ = false;
   uint32_t nodes_ = 0;
   uint32_t tensor_count_ = 0;
   uint32_t subgraphs_ = 0;

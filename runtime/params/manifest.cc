@@ -239,8 +239,8 @@ absl::StatusOr<Manifest> ParseManifest(absl::Span<const std::byte> bytes) {
 
 absl::StatusOr<ParameterRef> StoreManifest(ParameterStore* store, const std::string& serialized) {
   const Digest digest = DigestOf(AsBytes(serialized));
-  const ContentId key =
-      TensorContentId(DType::kU8, {{static_cast<int64_t>(serialized.size())}}, digest);
+  const Shape shape = {static_cast<int64_t>(serialized.size())};
+  const ContentId key = TensorContentId(DType::kU8, shape.dims(), digest);
   PARAMD_ASSIGN_OR_RETURN(ParameterStore::Claimed claimed,
                           store->Claim(key, serialized.size(), EntryKind::kManifest));
   if (claimed.resident()) return std::move(claimed.ref());
