@@ -1,6 +1,5 @@
 """What clients see of a daemon: answers, model info, errors, health, reflection, metrics, ports, the end."""
 import json
-import os
 import pathlib
 import random
 import shutil
@@ -209,8 +208,8 @@ class ServingTest(unittest.TestCase):
             urllib.request.urlopen(f"http://{self.daemon.metrics}/etc/passwd", timeout=PATIENCE_S)
 
     def test_promtool_accepts_the_metrics(self):
-        promtool = shutil.which("promtool") or os.path.expanduser("~/.cache/paramd/tools/promtool")
-        if not os.path.exists(promtool):
+        promtool = shutil.which("promtool")
+        if promtool is None:
             self.skipTest("no promtool; deploy/install-packages test brings it")
         page = urllib.request.urlopen(f"http://{self.daemon.metrics}/metrics", timeout=PATIENCE_S).read()
         verdict = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True)
