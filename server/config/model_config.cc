@@ -114,7 +114,11 @@ class Located {
     int line = -1;
     if (tree_ != nullptr) {
       const auto* const descriptor = message_.GetDescriptor()->FindFieldByName(field);
+      // protobuf aborts when it is asked for a repeated field without an index,
+      // and knows only the first line of a list in brackets.
+      if (descriptor->is_repeated()) index = std::max(index, 0);
       line = tree_->GetLocation(descriptor, index).line;
+      if (line < 0 && index > 0) line = tree_->GetLocation(descriptor, 0).line;
     }
     return absl::InvalidArgumentError(StrCat(AtLine(line), path_, field, ": ", why));
   }
@@ -397,6 +401,42 @@ absl::Status ReadParameters(const inference::ModelConfig& file, const Located& a
   return absl::OkStatus();
 }
 
+// The same text with a colon between a field's name and a list in brackets.
+// Triton's own examples leave it out ("instance_group [ { ... } ]"), which
+// protobuf accepts for fields that it knows, and not for those that it skips.
+std::string WithColonsBeforeLists(std::string_view text) {
+  std::string result;
+  result.reserve(text.size() + 64);
+  char before = ' ';  // The last character that is neither blank nor comment.
+  size_t i = 0;
+  const auto copy_until = [&](size_t end) {
+    result.append(text.substr(i, end - i));
+    i = end;
+  };
+  while (i < text.size()) {
+    const char c = text[i];
+    if (c == '#') {
+      copy_until(std::min(text.find('\n', i), text.size()));
+      continue;
+    }
+    if (c == '"' || c == '\'') {
+      size_t end = i + 1;
+      while (end < text.size() && text[end] != c && text[end] != '\n') {
+        end += text[end] == '\\' ? 2 : 1;
+      }
+      copy_until(std::min(end + 1, text.size()));
+      before = c;
+      continue;
+    }
+    const bool after_name = (before >= 'a' && before <= 'z') || (before >= 'A' && before <= 'Z') ||
+                            (before >= '0' && before <= '9') || before == '_';
+    if (c == '[' && after_name) result.push_back(':');
+    if (c != ' ' && c != '\t' && c != '\n' && c != '\r') before = c;
+    copy_until(i + 1);
+  }
+  return result;
+}
+
 std::string PrintDims(const std::vector<int64_t>& dims) {
   return StrCat("[", absl::StrJoin(dims, ", "), "]");
 }
@@ -463,7 +503,7 @@ absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view text) {
   // they are Triton's.
   parser.AllowUnknownField(true);
   parser.SetRecursionLimit(kModelConfigDepthMax);
-  const bool parsed = parser.ParseFromString(std::string(text), &file);
+  const bool parsed = parser.ParseFromString(WithColonsBeforeLists(text), &file);
   if (!complaints.first_error.ok()) return complaints.first_error;
   if (!parsed) return absl::InvalidArgumentError("the file is not a model configuration");
 

@@ -180,8 +180,9 @@ absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const char* const> args,
   const ServerConfig defaults;
   std::vector<std::pair<const ServerOption*, CLI::Option*>> flags;
   for (const ServerOption& option : ServerOptions()) {
-    std::string help = option.help;
-    if (!option.range.empty()) StrAppend(&help, " (", option.range, ")");
+    // Const, or CLI11 would take it for the variable that gets the value.
+    const std::string help =
+        option.range.empty() ? option.help : StrCat(option.help, " (", option.range, ")");
     const std::string names = StrCat(option.name == "verbosity" ? "-v," : "", "--", option.name);
     CLI::Option* const flag = app.add_option(names, help)->group(option.group);
     flag->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
@@ -194,9 +195,17 @@ absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const char* const> args,
     }
     flags.emplace_back(&option, flag);
   }
+  // CLI11 would take what follows "--name=" for its value; an empty argument of
+  // its own is what was meant. It wants the arguments last first.
+  std::vector<std::string> reversed;
+  for (const std::string_view arg : args) {
+    const bool sets_empty = arg.starts_with("--") && arg.find('=') == arg.size() - 1;
+    reversed.emplace_back(sets_empty ? arg.substr(0, arg.size() - 1) : arg);
+    if (sets_empty) reversed.emplace_back();
+  }
+  std::reverse(reversed.begin(), reversed.end());
   try {
-    // CLI11 wants them last first.
-    app.parse(std::vector<std::string>(args.rbegin(), args.rend()));
+    app.parse(std::move(reversed));
   } catch (const CLI::CallForHelp&) {
     line.text = app.help();
   } catch (const CLI::CallForVersion& version) {
