@@ -100,11 +100,21 @@ class ModelHandle {
   explicit operator bool() const { return version_ != nullptr; }
   const ModelVersion& operator*() const { return *version_; }
   const ModelVersion* operator->() const { return version_.get(); }
-  // Copies that exist now, this one included; for status pages.
+
+ private:
+  friend class HandleWatch;
+  std::shared_ptr<const ModelVersion> version_;
+};
+
+// Counts the handles of a version without being one; for status pages.
+class HandleWatch {
+ public:
+  HandleWatch() = default;
+  explicit HandleWatch(const ModelHandle& handle) : version_(handle.version_) {}
   int64_t holders() const { return version_.use_count(); }
 
  private:
-  std::shared_ptr<const ModelVersion> version_;
+  std::weak_ptr<const ModelVersion> version_;
 };
 
 }  // namespace paramd
