@@ -54,7 +54,9 @@ absl::StatusOr<UniqueFd> Directory::OpenBeneath(std::string_view path, int flags
   }
   const std::string path_z(path);
   open_how how{};
-  how.flags = static_cast<uint64_t>(flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  how.flags = static_cast<uint64_t>(flags | O_CLOEXEC);
+  // A FIFO must not make us wait. openat2 refuses what O_PATH has no use for.
+  if ((flags & O_PATH) == 0) how.flags |= O_NOCTTY | O_NONBLOCK;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
   for (int attempt = 0;; ++attempt) {
     const long fd = ::syscall(SYS_openat2, fd_.get(), path_z.c_str(), &how, sizeof(how));
