@@ -1,0 +1,206 @@
+// Every case on every backend: the reference against the oracle, the others
+// against the reference, with plain and with channels-last inputs. At the end a
+// table says how much each backend took, and why it refused the rest.
+#include <cctype>
+#include <iostream>
+#include <map>
+#include <random>
+
+#include "runtime/backends/backend_list.h"
+#include "runtime/backends/spec_validation.h"
+#include "runtime/base/strings.h"
+#include "tests/conformance/cases.h"
+#include "tests/conformance/comparison.h"
+#include "tests/conformance/op_runner.h"
+#include "tests/conformance/oracle.h"
+#include "tests/support/status_testing.h"
+
+namespace paramd::conformance {
+namespace {
+
+// Repeat with --gtest_random_seed=N.
+uint64_t Seed() {
+  static const auto seed = static_cast<uint64_t>(std::max(1, GTEST_FLAG_GET(random_seed)));
+  return seed;
+}
+
+// What each backend said to the cases, printed when all have run.
+class Tally : public testing::Environment {
+ public:
+  static Tally& Get() {
+    static Tally* tally = new Tally;  // Owned by gtest once added.
+    return *tally;
+  }
+  void Took(std::string_view backend) { ++rows_[std::string(backend)].took; }
+  void Refused(std::string_view backend, const std::string& name, std::string_view reason) {
+    rows_[std::string(backend)].refused[std::string(reason)].push_back(name);
+  }
+  void TearDown() override {
+    for (const auto& [backend, row] : rows_) {
+      size_t refused = 0;
+      for (const auto& [reason, names] : row.refused) refused += names.size();
+      std::cout << backend << " took " << row.took << " of " << row.took + refused << " cases\n";
+      for (const auto& [reason, names] : row.refused) {
+        std::cout << "  " << names.size() << " refused: " << reason << " (" << names.front()
+                  << (names.size() > 1 ? ", ..." : "") << ")\n";
+      }
+    }
+    std::cout << "seed " << Seed() << "\n";
+  }
+
+ private:
+  struct Row {
+    int took = 0;
+    std::map<std::string, std::vector<std::string>> refused;
+  };
+  std::map<std::string, Row> rows_;
+};
+
+Tensor Fill(const Operand& operand, Data data, int64_t index_range, std::mt19937_64& random) {
+  if (operand.kind == OperandKind::kAbsent) return {};
+  const DType dtype = operand.dtype;
+  const bool whole = !IsFloat(dtype) || data == Data::kSmallInts || data == Data::kIndices;
+  const bool is_signed = dtype == DType::kI8 || dtype == DType::kI16 || dtype == DType::kI32 ||
+                         dtype == DType::kI64 || dtype == DType::kI4 || IsFloat(dtype);
+  Numbers numbers(static_cast<size_t>(operand.shape.elements()));
+  std::normal_distribution<double> normal;
+  const auto between = [&random](double low, double high) {
+    return std::uniform_real_distribution<double>(low, high)(random);
+  };
+  const auto integer = [&random](int64_t low, int64_t high) {
+    return static_cast<double>(std::uniform_int_distribution<int64_t>(low, high)(random));
+  };
+  for (double& x : numbers) {
+    if (dtype == DType::kBool) {
+      x = integer(0, 1);
+      continue;
+    }
+    switch (data) {
+      case Data::kNormal:
+        // 7: what the 4-bit types hold.
+        x = whole ? integer(is_signed ? -7 : 0, 7) : normal(random);
+        break;
+      case Data::kPositive:
+        x = whole ? integer(1, 7) : between(0.1, 3);
+        break;
+      case Data::kNonZero:
+        x = whole ? integer(1, 7) : between(0.5, 3);
+        if (is_signed && integer(0, 1) == 1) x = -x;
+        break;
+      case Data::kSmallInts:
+        x = integer(is_signed ? -3 : 0, 3);
+        break;
+      case Data::kIndices:
+        x = integer(-index_range, index_range - 1);
+        break;
+    }
+  }
+  return FromNumbers(dtype, operand.shape, numbers);
+}
+
+Data DataOf(const Case& c, size_t i) { return i < c.data.size() ? c.data[i] : Data::kNormal; }
+
+// The same spec with its images as a producer that works in channels-last
+// leaves them; false if it has none.
+bool WithChannelsLast(OpSpec* spec) {
+  if (std::holds_alternative<ReorderParams>(spec->params)) return false;
+  bool any = false;
+  for (Operand& input : spec->inputs) {
+    // Whole bytes only: half a byte has no place of its own.
+    const bool image = input.kind == OperandKind::kActivation && input.shape.rank() >= 3 &&
+                       DTypeBits(input.dtype) >= 8;
+    if (image) input.layout = Layout::kChannelsLast;
+    any = any || image;
+  }
+  return any;
+}
+
+class ConformanceTest : public testing::TestWithParam<Case> {};
+
+TEST_P(ConformanceTest, EveryBackendAgrees) {
+  const Case& c = GetParam();
+  SCOPED_TRACE(StrCat(c.name, ": ", Describe(c.spec), ", seed ", Seed()));
+  ASSERT_OK(ValidateSpec(c.spec));
+  std::mt19937_64 random(Seed() ^ std::hash<std::string>()(c.name));
+  std::vector<Tensor> inputs;
+  std::vector<Numbers> numbers;
+  for (size_t i = 0; i < c.spec.inputs.size(); ++i) {
+    inputs.push_back(Fill(c.spec.inputs[i], DataOf(c, i), c.index_range, random));
+    numbers.emplace_back();
+    if (c.spec.inputs[i].kind != OperandKind::kAbsent) {
+      numbers.back() = ToNumbers(std::as_const(inputs.back()).view());
+    }
+  }
+  // The reference first: it accepts everything, and is right.
+  const Backend& reference = *AllBackends().back();
+  ASSERT_EQ(reference.name(), "reference");
+  ASSERT_OK_AND_ASSIGN(const std::vector<Tensor> right, RunOp(reference, c.spec, inputs));
+  const DType dtype = c.spec.outputs[0].dtype;
+  const Numbers expected = ToNumbers(right[0].view());
+  {
+    // The oracle's number as the type would store it, for the types that only
+    // have a few.
+    const Numbers oracle = Oracle(c.spec, numbers);
+    const Numbers stored =
+        ReferenceBound(dtype) > 0
+            ? oracle
+            : ToNumbers(std::as_const(static_cast<const Tensor&>(
+                                          FromNumbers(dtype, c.spec.outputs[0].shape, oracle)))
+                            .view());
+    EXPECT_LE(DistanceOf(expected, stored).relative, ReferenceBound(dtype));
+  }
+  for (const Backend* backend : AllBackends()) {
+    for (bool channels_last : {false, true}) {
+      OpSpec spec = c.spec;
+      if (channels_last && !WithChannelsLast(&spec)) continue;
+      const std::string name = StrCat(backend->name(), "/", c.name, channels_last ? "/last" : "");
+      SCOPED_TRACE(name);
+      absl::StatusOr<std::vector<Tensor>> result = RunOp(*backend, spec, inputs);
+      if (absl::IsUnimplemented(result.status())) {
+        Tally::Get().Refused(backend->name(), name, FromAbsl(result.status().message()));
+        EXPECT_NE(backend->name(), "reference") << result.status();
+        if (backend->name() == "onednn") {
+          EXPECT_FALSE(c.onednn_must_take) << result.status();
+        }
+        continue;
+      }
+      ASSERT_OK(result.status());
+      Tally::Get().Took(backend->name());
+      const Numbers got = ToNumbers(std::as_const((*result)[0]).view());
+      const Distance distance = DistanceOf(got, expected);
+      EXPECT_TRUE(CloseEnough(dtype, distance))
+          << "relative " << distance.relative << ", cosine " << distance.cosine;
+      if (backend == &reference) {
+        EXPECT_EQ(distance.relative, 0) << "its answer depends on the layout";
+      }
+      for (size_t i = 1; i < right.size(); ++i) {  // Indices.
+        EXPECT_EQ(ToNumbers(std::as_const((*result)[i]).view()), ToNumbers(right[i].view()));
+      }
+    }
+  }
+  if (right.size() > 1) {
+    const Numbers indices = ToNumbers(right[1].view());
+    for (size_t i = 0; i < indices.size(); ++i) {
+      ASSERT_EQ(numbers[0][static_cast<size_t>(indices[i])], expected[i]);
+    }
+  }
+}
+
+std::string TestName(const testing::TestParamInfo<Case>& info) {
+  std::string name = info.param.name;
+  for (char& c : name) {
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
+  }
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, ConformanceTest, testing::ValuesIn(AllCases()), TestName);
+
+const testing::Environment* const kTally = testing::AddGlobalTestEnvironment(&Tally::Get());
+
+}  // namespace
+
+// What gtest prints as a failing test's parameter.
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
+}  // namespace paramd::conformance
