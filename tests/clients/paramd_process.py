@@ -1,11 +1,12 @@
 """The program under test: a paramd process on ports that the system chose."""
+import http.client
 import os
 import pathlib
-import re
 import signal
 import subprocess
 import tempfile
 import threading
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PARAMD = os.environ.get("PARAMD_BIN") or str(ROOT / "build/release/bin/paramd")
@@ -14,13 +15,36 @@ PARAMCTL = os.environ.get("PARAMCTL_BIN") or str(ROOT / "build/release/bin/param
 PATIENCE_S = 120
 
 
+def listening_ports(pid):
+    """TCP ports on which the process listens, from /proc: the program was told to take any."""
+    try:
+        sockets = {os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")}
+        table = pathlib.Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+    except OSError:  # It ended, or closed a descriptor just now.
+        return []
+    rows = [line.split() for line in table]
+    return [int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
+
+
+def http_status(address, path):
+    """The status of a GET, or None from something that does not speak HTTP/1."""
+    host, port = address.split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
 class ParamdProcess:
-    """Starts the program, waits until it says that it is ready, and ends it. A context manager; one thread uses it."""
+    """Starts the program, finds its ports, waits until it is ready, and ends it. A context manager; one thread uses it."""
 
     def __init__(self, repository, *arguments, grpc="127.0.0.1:0", metrics="127.0.0.1:0"):
         self.scratch = tempfile.TemporaryDirectory(prefix="paramd-clients-")
         self.log = []
-        self._ready = threading.Event()
         self.grpc = self.metrics = None
         # No grace period: nobody balances load over this one.
         self.process = subprocess.Popen(
@@ -41,18 +65,22 @@ class ParamdProcess:
     def _read(self):
         for line in self.process.stdout:
             self.log.append(line)
-            if match := re.search(r"gRPC on (\S+:\d+)", line):
-                self.grpc = match[1]
-            if match := re.search(r"metrics on (\S+:\d+)", line):
-                self.metrics = match[1]
-            if re.search(r"\bready\b", line):
-                self._ready.set()
-        self._ready.set()
 
     def wait_ready(self):
-        if not self._ready.wait(PATIENCE_S) or self.process.poll() is not None or self.grpc is None:
-            raise AssertionError("paramd did not become ready; its log:\n" + "".join(self.log))
-        return self
+        """Finds the two ports among those that the process listens on, and waits until it calls itself ready."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline and self.process.poll() is None:
+            for port in listening_ports(self.process.pid):
+                address = f"127.0.0.1:{port}"
+                status = http_status(address, "/healthz")
+                if status is None:
+                    self.grpc = address
+                elif status == 200:
+                    self.metrics = address
+            if self.grpc and self.metrics:
+                return self
+            time.sleep(0.02)
+        raise AssertionError("paramd did not become ready; its log:\n" + "".join(self.log))
 
     def stop(self):
         """SIGTERM; returns the exit status."""
