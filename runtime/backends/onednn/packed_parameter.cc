@@ -25,6 +25,24 @@ uint64_t Checksum(std::string_view bytes) {
   return hash;
 }
 
+// The descriptor's bytes without what the compiler left between its fields: a
+// blob is the raw struct, and the padding after its 32-bit fields is whatever
+// lay on the stack. Every 64-bit field of ours is below 2^31 (CheckSpec), so
+// only the upper halves of words can be padding; those that oneDNN does not
+// miss are zeroed. Equal descriptors then have equal bytes, in any process.
+std::string CanonicalBlob(dnnl::memory::desc desc) {
+  constexpr size_t kWord = 8, kHalf = 4;
+  std::vector<uint8_t> blob = desc.get_blob();
+  for (size_t at = 0; at + kWord <= blob.size(); at += kWord) {
+    uint32_t upper = 0;
+    std::memcpy(&upper, &blob[at + kHalf], kHalf);
+    if (upper == 0) continue;
+    std::memset(&blob[at + kHalf], 0, kHalf);
+    if (dnnl::memory::desc(blob) != desc) std::memcpy(&blob[at + kHalf], &upper, kHalf);
+  }
+  return {blob.begin(), blob.end()};
+}
+
 std::string Header() { return StrCat(kTag, "\n", Fingerprint(), "\n"); }
 
 }  // namespace
@@ -39,9 +57,7 @@ std::string_view Fingerprint() {
 }
 
 PackedLayout EncodePackedLayout(const dnnl::memory::desc& desc) {
-  dnnl::memory::desc copy = desc;  // get_blob is not const.
-  const std::vector<uint8_t> blob = copy.get_blob();
-  const std::string bytes(blob.begin(), blob.end());
+  const std::string bytes = CanonicalBlob(desc);
   const uint64_t checksum = Checksum(bytes);
   std::string checksum_bytes(kChecksumBytes, '\0');
   std::memcpy(checksum_bytes.data(), &checksum, kChecksumBytes);

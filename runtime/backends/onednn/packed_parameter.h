@@ -2,10 +2,10 @@
 // reorder that fills it.
 //
 // A layout's descriptor is a tag, the backend's fingerprint, a checksum and
-// the bytes of memory::desc::get_blob(), which rebuild an equal descriptor in
-// another process of the same library and instruction set. They are the raw
-// fields of oneDNN's struct: nothing is decoded whose fingerprint or checksum
-// differs.
+// the bytes of memory::desc::get_blob() (with the struct's padding zeroed),
+// which rebuild an equal descriptor in another process of the same library and
+// instruction set. They are the raw fields of oneDNN's struct: nothing is
+// decoded whose fingerprint or checksum differs.
 //
 // Thread-safety: pure functions.
 #ifndef PARAMD_RUNTIME_BACKENDS_ONEDNN_PACKED_PARAMETER_H_

@@ -89,6 +89,45 @@ OpSpec LinearSpec(DType dtype, int64_t rows, int64_t inner, int64_t columns, boo
   return spec;
 }
 
+std::vector<OpSpec> OneOfEach() {
+  std::vector<OpSpec> specs = {
+      SquareConv(DType::kF32, 2, 16, 14, 32, 3, 1, 1),
+      SquareConv(DType::kF32, 2, 16, 14, 32, 1),
+      SquareConv(DType::kF32, 2, 32, 14, 32, 3, 1, 1, 32),
+      LinearSpec(DType::kF32, 1, 256, 100),
+      LinearSpec(DType::kF32, 8, 256, 100),
+  };
+  const auto add = [&specs](OpParams params, Shape x, Shape y) {
+    OpSpec spec;
+    spec.params = std::move(params);
+    spec.inputs = {Activation(DType::kF32, std::move(x))};
+    spec.outputs = {Activation(DType::kF32, std::move(y))};
+    specs.push_back(std::move(spec));
+  };
+  add(PoolParams{.kernel = {3, 3},
+                 .strides = {2, 2},
+                 .dilations = {1, 1},
+                 .pads_begin = {1, 1},
+                 .pads_end = {1, 1}},
+      {2, 16, 13, 13}, {2, 16, 7, 7});
+  add(UnaryParams{.kind = ActivationKind::kSilu}, {2, 16, 13, 13}, {2, 16, 13, 13});
+  add(SoftmaxParams{}, {4, 1000}, {4, 1000});
+  add(ReduceParams{.kind = ReduceKind::kMean, .axes = {2, 3}}, {2, 16, 7, 7}, {2, 16});
+  add(LrnParams{.size = 5}, {2, 32, 7, 7}, {2, 32, 7, 7});
+  add(TransposeParams{.perm = {0, 2, 1}}, {2, 16, 7}, {2, 7, 16});
+  OpSpec sum;
+  sum.params = BinaryParams{.kind = BinaryKind::kAdd};
+  sum.inputs = {Activation(DType::kF32, {2, 16, 7, 7}), Activation(DType::kF32, {16, 1, 1})};
+  sum.outputs = {Activation(DType::kF32, {2, 16, 7, 7})};
+  specs.push_back(sum);
+  OpSpec concat;
+  concat.params = ConcatParams{.axis = 1};
+  concat.inputs = {Activation(DType::kF32, {2, 16, 7, 7}), Activation(DType::kF32, {2, 8, 7, 7})};
+  concat.outputs = {Activation(DType::kF32, {2, 24, 7, 7})};
+  specs.push_back(concat);
+  return specs;
+}
+
 Tensor RandomTensor(DType dtype, const Shape& shape, uint32_t seed) {
   std::mt19937 generator(seed);
   std::uniform_real_distribution<float> values(-1, 1);

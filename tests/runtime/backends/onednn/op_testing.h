@@ -24,6 +24,9 @@ OpSpec SquareConv(DType dtype, int64_t n, int64_t c, int64_t size, int64_t m, in
                   int64_t stride = 1, int64_t pad = 0, int64_t groups = 1, int64_t dilation = 1);
 OpSpec LinearSpec(DType dtype, int64_t rows, int64_t inner, int64_t columns, bool bias = true);
 
+// A small spec of every family.
+std::vector<OpSpec> OneOfEach();
+
 // Deterministic values in [-1, 1).
 Tensor RandomTensor(DType dtype, const Shape& shape, uint32_t seed);
 // f32 elements of an f32 or bf16 tensor.
