@@ -83,7 +83,11 @@ std::string ConstantText(const Graph& graph, const Constant& constant) {
                 parent.name.empty() ? ConstantText(graph, parent) : Quoted(parent.name));
     }
     for (size_t i = 0; i < derivation->args.size(); ++i) {
-      StrAppend(&text, i == 0 ? "; " : ",", FloatText(derivation->args[i]));
+      StrAppend(&text,
+                i > 0                         ? ","
+                : derivation->parents.empty() ? ""
+                                              : "; ",
+                FloatText(derivation->args[i]));
     }
     return StrCat(text, ") ", DTypeName(constant.dtype), constant.shape.ToString());
   }

@@ -175,13 +175,13 @@ class Analysis {
       const auto& shape = graph_.value(c).type.shape;
       const int64_t elements = Elements(graph_, c);
       if (node.op == "Mul") {
-        // (x - mean) / deviation * scale
-        if (elements > 1 && MadeBy(x, {"Div", "Mul"})) Give(c, kWeight);
+        // (x - mean) / deviation * scale, or a scale after a batch-norm that has none.
+        if (elements != 1 && MadeBy(x, {"Div", "Mul", "BatchNormalization"})) Give(c, kWeight);
         continue;
       }
       if (MadeBy(x, {"MatMul", "Conv", "ConvTranspose", "Gemm", "MatMulInteger"})) {
         if (!shape.has_value() || !shape->empty() || elements != 1) Give(c, kBias);
-      } else if (elements > 1 && MadeBy(x, {"Mul"}) && ScaledByWeight(x)) {
+      } else if (elements != 1 && MadeBy(x, {"Mul"}) && ScaledByWeight(x)) {
         Give(c, kBias);
       } else if (MadeBy(x, {"Gather", "Concat", "Add"}) && IsTable(c)) {
         Give(c, kWeight);  // A learned position embedding.
@@ -191,8 +191,17 @@ class Analysis {
 
   bool ScaledByWeight(ValueId x) const {
     for (ValueId id : Producer(x)->inputs) {
-      if (id == kNone || graph_.value(id).constant == kNone) continue;
-      if (graph_.constant(graph_.value(id).constant).role == kWeight) return true;
+      // A constant, or one that a node only reshapes.
+      for (int steps = 0; id != kNone && steps < 8; ++steps) {
+        const Value& value = graph_.value(id);
+        if (value.constant != kNone) {
+          if (graph_.constant(value.constant).role == kWeight) return true;
+          break;
+        }
+        if (value.producer == kNone || !IsConstant(id)) break;
+        const Node& node = graph_.node(value.producer);
+        id = Contains(kPassFirst, node.op) && !node.inputs.empty() ? node.inputs[0] : kNone;
+      }
     }
     return false;
   }
