@@ -1,0 +1,81 @@
+#include "server/model_loading.h"
+
+#include <algorithm>
+#include <any>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/log/log.h"
+#include "absl/strings/str_format.h"
+#include "runtime/base/status_macros.h"
+#include "runtime/base/strings.h"
+#include "runtime/loading/model_loader.h"
+
+namespace paramd {
+namespace {
+
+std::string ProgressText(const LoadStep& step) {
+  if (step.bytes_total == 0) return std::string(step.stage);
+  return absl::StrFormat("%s: %.1f of %.1f MB", ToAbsl(step.stage),
+                         static_cast<double>(step.bytes_done) / 1e6,
+                         static_cast<double>(step.bytes_total) / 1e6);
+}
+
+// For the manifest: what of the configuration shaped this load.
+std::string ConfigText(const ModelConfig& config, std::string_view precision) {
+  return StrCat("precision: ", precision, "\nmax_batch_size: ",
+                config.max_batch_size.has_value() ? StrCat(*config.max_batch_size) : "automatic",
+                "\nbatch_invariant: ", config.batch_invariant ? "true" : "false", "\n");
+}
+
+std::vector<DeclaredTensor> Declared(const std::vector<TensorSpec>& specs) {
+  std::vector<DeclaredTensor> declared;
+  for (const TensorSpec& spec : specs) {
+    DeclaredTensor& tensor = declared.emplace_back();
+    tensor.name = spec.name;
+    tensor.dtype = spec.dtype;
+    for (const Dim& dim : spec.shape) tensor.dims.push_back(dim.known() ? dim.size : -1);
+  }
+  return declared;
+}
+
+}  // namespace
+
+absl::StatusOr<LoadedModel> ModelLoading::Load(const LoadRequest& request,
+                                               const LoadProgress& progress) const {
+  const auto& config = std::any_cast<const ModelConfig&>(request.config);
+  const std::string label = StrCat(request.id.model, "/", request.id.number);
+  ModelLoadOptions options;
+  options.label = label;
+  options.precision =
+      std::string(PrecisionName(config.precision.value_or(config_.default_precision)));
+  options.threads = streams_.threads_per_stream;
+  options.loader_threads = std::max(1, static_cast<int>(config_.loader_threads));
+  options.max_batch_size = config.max_batch_size;
+  options.streams = streams_.streams;
+  options.config = ConfigText(config, options.precision);
+  options.programs_max = static_cast<size_t>(config_.compiled_shapes_max);
+  options.progress = [&progress](const LoadStep& step) { progress(ProgressText(step)); };
+  const absl::Time start = clock_->Now();
+  LOG(INFO) << "loading " << label;
+  PARAMD_ASSIGN_OR_RETURN(const std::unique_ptr<Directory> folder,
+                          repository_->OpenDirectory(request.directory));
+  PARAMD_ASSIGN_OR_RETURN(ModelLoadResult loaded,
+                          LoadModel(*folder, config.model_filename, store_, clock_, options));
+  const ModelDescription& description = loaded.model->description();
+  PARAMD_RETURN_IF_ERROR(
+      CheckDeclarations(config, Declared(description.inputs), Declared(description.outputs)));
+  LOG(INFO) << "loaded " << label << " in " << clock_->Now() - start << ": "
+            << loaded.model->parameters().counts().trained() << " parameters, generation "
+            << loaded.generation << ", weights " << loaded.weights_id.ShortHex()
+            << ", batching: " << description.batching_reason;
+  // On this thread, which has idle priority: nobody waits for huge pages.
+  store_->CollapseSegments();
+  return LoadedModel{
+      .model = std::move(loaded.model),
+      .weights = {.generation = loaded.generation, .weights_id = loaded.weights_id.ToHex()}};
+}
+
+}  // namespace paramd

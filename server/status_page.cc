@@ -1,0 +1,53 @@
+#include "server/status_page.h"
+
+#include <string_view>
+
+#include "absl/strings/str_format.h"
+#include "runtime/base/strings.h"
+
+namespace paramd {
+namespace {
+
+std::string Since(absl::Time then, absl::Time now) {
+  return absl::FormatDuration(absl::Trunc(now - then, absl::Seconds(1)));
+}
+
+void AppendModel(const ModelStatus& model, absl::Time now, std::string* page) {
+  StrAppend(page, "\n", model.name, model.ready ? "" : model.failed ? "  FAILED" : "  not ready");
+  if (model.default_version != 0) StrAppend(page, "  default=", model.default_version);
+  StrAppend(page, "\n");
+  if (!model.error.empty()) StrAppend(page, "  error: ", model.error, "\n");
+  for (const VersionStatus& version : model.versions) {
+    absl::StrAppendFormat(page, "  %-8d %-9s for %s", version.number,
+                          ToAbsl(VersionStateName(version.state)), Since(version.since, now));
+    if (version.weights.generation != 0) {
+      absl::StrAppendFormat(page, "  generation %d  weights %s  handles %d  loaded in %s",
+                            version.weights.generation, version.weights.weights_id.substr(0, 12),
+                            version.holders, absl::FormatDuration(version.load_took));
+    }
+    if (!version.reason.empty()) StrAppend(page, "\n           ", version.reason);
+    StrAppend(page, "\n");
+  }
+}
+
+}  // namespace
+
+std::string StatusPage(const StatusPageInput& input) {
+  std::string page =
+      StrCat(input.build, "\nup ", Since(input.started, input.now), ", ",
+             input.readiness.ok() ? "ready" : "not ready: ", FromAbsl(input.readiness.message()),
+             "\n\nMODELS\n");
+  if (input.serving.models.empty()) StrAppend(&page, "\nnone\n");
+  for (const ModelStatus& model : input.serving.models) AppendModel(model, input.now, &page);
+  absl::StrAppendFormat(&page,
+                        "\nQUEUES AND STREAMS\n\n"
+                        "streams  %d of %d busy, %d threads each\n"
+                        "queued   %d requests, %d bytes\n"
+                        "arenas   %d bytes\n",
+                        input.executor.streams_busy, input.streams, input.threads_per_stream,
+                        input.executor.requests, input.executor.bytes, input.executor.arena_bytes);
+  StrAppend(&page, "\nPARAMETERS\n\n", input.ledger.ToString());
+  return page;
+}
+
+}  // namespace paramd
