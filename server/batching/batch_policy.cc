@@ -56,7 +56,8 @@ BatchStep NextBatch(const GroupView& group, const BatchLimits& limits, absl::Tim
   if (warm == 0) return step;
   const absl::Time run_at = group.oldest + limits.queue_delay_max;
   // Company helps only while the batch can still grow.
-  const bool full = group.rows_waiting >= limits.rows_max || !IsShort(group, limits, rows + 1);
+  const bool full = group.rows_waiting >= limits.rows_max || !IsShort(group, limits, rows + 1) ||
+                    Contains(limits.preferred, group.rows_waiting);
   if (!full && now < run_at) {
     step.wake_at = run_at;
     step.compile_rows = 0;  // The number of rows is not known yet.
@@ -70,6 +71,8 @@ int64_t RowsWithoutSplit(absl::Span<const int64_t> call_rows, int64_t rows,
                          absl::Span<const int64_t> warm) {
   int64_t border = 0;
   for (const int64_t next : call_rows) {
+    // A call that no batch of this size holds is split in any case.
+    if (next > rows) return rows;
     if (border + next > rows) break;
     border += next;
   }

@@ -28,6 +28,7 @@ struct GroupView {
 struct BatchLimits {
   int64_t rows_max = 1;  // >= 1
   absl::Duration queue_delay_max = absl::ZeroDuration();
+  absl::Span<const int64_t> preferred = {};  // Ascending: such a number of rows need not wait.
   // A batch of more than one row is not predicted to take longer. Infinite while
   // no other model waits.
   absl::Duration time_max = absl::InfiniteDuration();

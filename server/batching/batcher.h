@@ -32,6 +32,8 @@ struct Lane;           // server/batching/lane.h
 struct BatcherOptions {
   // How long a call may wait for company while a stream is idle.
   absl::Duration queue_delay_max = absl::ZeroDuration();
+  // Ascending: a batch of exactly so many rows does not wait for more.
+  std::vector<int64_t> preferred_rows;
   // Batches of this version that may run at the same time; 0: as many as there are streams.
   int concurrent_batches_max = 0;
   // Priorities are 1 .. priority_levels, anything else means the default; with

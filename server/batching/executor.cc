@@ -338,6 +338,7 @@ ShapeGroup* Executor::NextGroup(Lane* lane, absl::Time now, int64_t* rows, absl:
   BatchLimits limits;
   limits.rows_max = lane->rows_max;
   if (!closed_ && !lane->closed) limits.queue_delay_max = lane->options.queue_delay_max;
+  limits.preferred = lane->options.preferred_rows;
   if (accounts_waiting_ > 1) limits.time_max = options_.batch_time_max;
   ShapeGroup* best = nullptr;
   for (ShapeGroup* group : lane->queue.waiting()) {
