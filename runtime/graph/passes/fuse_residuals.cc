@@ -24,8 +24,8 @@ absl::StatusOr<int> FuseResiduals(Graph& graph, const PassOptions&) {
     const auto add_id = static_cast<NodeId>(n);
     const Node& add = graph.node(add_id);
     if (!Is(add, "Add") && !Is(add, "Sum")) continue;
-    if (!add.post_ops.empty() || add.inputs.size() != 2 || add.inputs[0] == kNone ||
-        add.inputs[1] == kNone || add.inputs[0] == add.inputs[1]) {
+    if (add.inputs.size() != 2 || add.inputs[0] == kNone || add.inputs[1] == kNone ||
+        add.inputs[0] == add.inputs[1]) {
       continue;
     }
     const Value &a = graph.value(add.inputs[0]), &b = graph.value(add.inputs[1]);
@@ -45,6 +45,8 @@ absl::StatusOr<int> FuseResiduals(Graph& graph, const PassOptions&) {
     post_op.operand = static_cast<int>(node.inputs.size());
     node.inputs.push_back(other);
     node.post_ops.push_back(post_op);
+    // The activation that the Add has taken in comes along.
+    node.post_ops.insert(node.post_ops.end(), add.post_ops.begin(), add.post_ops.end());
     TakeOverOutput(graph, into, add_id);
     ++changes;
   }

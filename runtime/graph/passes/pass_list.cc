@@ -10,7 +10,8 @@ namespace paramd {
 namespace {
 
 // Constants first, for the others look at them; a bias before the batch-norm
-// that follows it; activations twice, for Conv-Relu-Add and Conv-Add-Relu.
+// that follows it and after the scale that it follows; activations once more
+// after residuals, for a chain that only then has one reader.
 constexpr Pass kPasses[] = {
     {"fold-constants", FoldConstants},
     {"remove-identities", RemoveIdentities},
