@@ -171,6 +171,7 @@ class ProgramCompiler {
     ParameterForm form;
     form.graph = &graph_;
     form.constant = constant;
+    form.dtype = graph_.constant(constant).dtype;
     form.shape = graph_.constant(constant).shape;
     return forms_->Intern(form);
   }

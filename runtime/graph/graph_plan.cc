@@ -162,6 +162,7 @@ void GraphPlan::PlanInterpreted(const Graph& graph) {
     ParameterForm form;
     form.graph = &graph;
     form.constant = id;
+    form.dtype = constant.dtype;
     form.shape = constant.shape;
     forms_.Intern(form);
   }

@@ -131,7 +131,9 @@ absl::StatusOr<NodePlan> NodePlanner::PlanFreely(const OpSpec& spec,
     form.constant = ConstantOf(i);
     form.layout = plan.planned.op->parameter_layout(static_cast<int>(i));
     form.shape = spec.inputs[i].shape;
+    form.dtype = graph_.constant(form.constant).dtype;
     if (!form.layout.plain()) {
+      if (compute == DType::kBF16 && form.dtype == DType::kF32) form.dtype = compute;
       form.backend = plan.planned.backend;
       form.packer = plan.planned.op.get();
       form.packer_input = static_cast<int>(i);

@@ -24,7 +24,8 @@ namespace paramd {
 struct ParameterForm {
   const Graph* graph = nullptr;  // Whose constant: the model's graph, or a subgraph.
   ConstantId constant = kNone;
-  PackedLayout layout;  // Plain: the constant's own bytes.
+  PackedLayout layout;              // Plain: the constant's own bytes.
+  DType dtype = DType::kUndefined;  // Of the form's elements.
   // For packed forms: an op that packs it, as its input `packer_input` of shape
   // `shape`. Valid as long as the planning programs are.
   const Backend* backend = nullptr;

@@ -1,0 +1,91 @@
+// LoadModel: a model file becomes a Model that is ready to serve.
+//
+//   skim       headers only: where each tensor is                checkpoints/
+//   import     the graph, its roles, the passes                  graph/
+//   plan       from shapes alone: ops, backends, which forms of which parameters
+//   admit      peak bytes against the store and the machine: go, or refuse with numbers
+//   parameters each tensor read once, hashed on the way, shared or packed into a
+//              sealed segment; at most one tensor a loader thread in between
+//   seal       manifest, generation, weights_id
+//   check      may rows of different calls share a batch?
+//   warm up    programs for 1, 2, 4 ... rows
+//
+// On any error everything is given back: reservations, segments, memory.
+//
+// Thread-safety: thread-safe; a load uses the calling thread and
+// loader_threads - 1 more.
+#ifndef PARAMD_RUNTIME_LOADING_MODEL_LOADER_H_
+#define PARAMD_RUNTIME_LOADING_MODEL_LOADER_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "runtime/backends/backend.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/cpu_budget.h"
+#include "runtime/base/directory.h"
+#include "runtime/model.h"
+#include "runtime/params/parameter_store.h"
+
+namespace paramd {
+
+struct LoadStep {
+  std::string_view stage;    // "skim", "import", ..., as in load_stages.
+  uint64_t bytes_done = 0;   // Of parameters read from disk.
+  uint64_t bytes_total = 0;  // 0 until the file was skimmed.
+};
+
+struct ModelLoadOptions {
+  // What the ledger calls it: "digits/1".
+  std::string label;
+  // "f32" or "bf16".
+  std::string precision = "f32";
+  // Best first, the reference last; empty: all of this build.
+  absl::Span<const Backend* const> backends;
+  // Threads of the stream that will run the model.
+  int threads = 1;
+  // Threads that read and pack.
+  int loader_threads = 1;
+  // Rows of one batch. Nothing: as many as rows_max_automatic if that is proved
+  // safe. 0: never more than one call. A number: at most so many, if safe.
+  std::optional<int64_t> max_batch_size;
+  int64_t rows_max_automatic = 32;
+  // Arenas that will hold its activations; for admission.
+  int streams = 1;
+  // The configuration in effect, for the manifest.
+  std::string config;
+  // Programs kept beside those of the warm-up.
+  size_t programs_max = 32;
+  // Of the inputs of the batching check.
+  uint32_t seed = 20261124;
+  // Memory left on the machine; empty: ask it.
+  std::function<MemoryBudget()> memory_budget;
+  // Called from loader threads, several at once. May be empty.
+  std::function<void(const LoadStep&)> progress;
+};
+
+struct ModelLoadResult {
+  std::unique_ptr<Model> model;  // Must go before the store.
+  uint64_t generation = 0;
+  ContentId weights_id;
+};
+
+// Loads `file`, a plain name in `folder`, which is also where its external data
+// may be. All are borrowed; the store must outlive the model.
+// InvalidArgument: the file or the options are wrong. Unimplemented: this build
+// cannot run the model, and says which node and why. ResourceExhausted: it does
+// not fit, with the numbers. DataLoss: the file changed while it was read.
+absl::StatusOr<ModelLoadResult> LoadModel(const Directory& folder, std::string_view file,
+                                          ParameterStore* store, const Clock* clock,
+                                          const ModelLoadOptions& options);
+
+}  // namespace paramd
+
+#endif  // PARAMD_RUNTIME_LOADING_MODEL_LOADER_H_
