@@ -7,6 +7,7 @@
 #include "runtime/base/strings.h"
 #include "runtime/graph/onnx_schema.h"
 #include "runtime/graph/onnx_tensor.h"
+#include "runtime/graph/ops/op_table.h"
 
 namespace paramd {
 namespace {
@@ -252,7 +253,7 @@ absl::Status OnnxGraphBuilder::AddOutputs(const onnx::GraphProto& proto) {
     Node node;
     node.name = StrCat("output:", copy.name);
     node.op = "Identity";
-    node.opset = opsets_.contains("") ? opsets_.at("") : 0;
+    node.opset = opsets_.contains("") ? opsets_.at("") : kOpsetMax;
     node.inputs = {id};
     node.outputs = {graph_->AddValue(std::move(copy))};
     graph_->outputs.push_back(node.outputs[0]);

@@ -35,10 +35,9 @@ absl::StatusOr<OpsetByDomain> Opsets(const onnx::ModelProto& model) {
           StrCat("the model imports the operator domain '", import.domain(), "' twice"));
     }
   }
+  // A model of other domains alone need not name ai.onnx.
   const auto it = opsets.find("");
-  if (it == opsets.end()) {
-    return absl::InvalidArgumentError("the model does not say which opset of ai.onnx it uses");
-  }
+  if (it == opsets.end()) return opsets;
   if (it->second < kOpsetMin || it->second > kOpsetMax) {
     return absl::UnimplementedError(StrCat("the model uses opset ", it->second,
                                            " of ai.onnx; this build reads ", kOpsetMin, " to ",
@@ -298,7 +297,7 @@ absl::StatusOr<ImportedModel> ImportOnnx(std::string_view skeleton, const Checkp
   PARAMD_ASSIGN_OR_RETURN(model.graph, builder.Build(proto.graph()));
   Graph& graph = *model.graph;
   PARAMD_RETURN_IF_ERROR(FoldConstantNodes(graph, checkpoint));
-  CopyConstantOutputs(graph, opsets.at(""));
+  CopyConstantOutputs(graph, opsets.contains("") ? opsets.at("") : kOpsetMax);
   PARAMD_RETURN_IF_ERROR(ExpandOperators(graph));
   PARAMD_RETURN_IF_ERROR(graph.Compact());
   DropUnreadOutputs(graph);

@@ -569,6 +569,11 @@ absl::StatusOr<Types> InferCast(const InferContext& context) {
   if (*dtype == DType::kString || InputDType(context, 0) == DType::kString) {
     return absl::UnimplementedError("casts from and to strings are not supported");
   }
+  const bool small = DTypeBits(*dtype) <= 8 && IsFloat(*dtype);
+  if (small && context.node->GetInt("saturate", 1) == 0) {
+    return absl::UnimplementedError(
+        StrCat("saturate=0 for ", DTypeName(*dtype), " is not supported"));
+  }
   return Types{TensorType(*dtype, context.inputs[0].shape)};
 }
 
