@@ -181,8 +181,11 @@ std::vector<ServerOption> BuildServerOptions() {
       Address(Row(kServing, "metrics-address", "ADDRESS",
                   "Where /metrics, /healthz and /statusz are; empty turns them off"),
               &C::metrics_address, true),
-      Text(Row(kServing, "admin-socket", "PATH", "Unix socket of the operator, mode 0600"),
-           &C::admin_socket),
+      Text(
+          Row(kServing, "admin-socket", "PATH",
+              "Unix socket of the operator, mode 0600; unless set /run/paramd/admin.sock for root, "
+              "else $XDG_RUNTIME_DIR/paramd/admin.sock"),
+          &C::admin_socket),
       Switch(Row(kServing, "watch", "", "Follow changes of the model repository"), &C::watch),
       Switch(Row(kServing, "strict-readiness", "",
                  "Be ready only when every model serves; without it a model that failed to load "
