@@ -63,6 +63,7 @@ bool IsLoadedOrComing(VersionState state) {
 
 // What one load brought, on its way to the control thread.
 struct LoadOutcome {
+  bool skipped = false;  // Nobody wanted it when its turn came: nothing was read.
   absl::StatusOr<LoadedModel> loaded = absl::UnknownError("not loaded");
   std::vector<WarmSize> warm;
   absl::Duration took;
@@ -351,8 +352,16 @@ class VersionManager::Impl {
       Instance* const instance = FindLocked(id);
       CHECK(instance != nullptr);  // A record is kept while its load runs.
       wanted = instance->desired || instance->fallback;
+      if (outcome.skipped) {
+        // Wished for again meanwhile: from the start.
+        EnterLocked(instance, wanted ? VersionState::kPending : VersionState::kUnloaded, "");
+      }
       batching = instance->batching;
       instance->load_took = outcome.took;
+    }
+    if (outcome.skipped) {
+      TakeSteps();
+      return;
     }
     absl::Status status = outcome.loaded.status();
     ModelHandle handle;
@@ -446,12 +455,11 @@ class VersionManager::Impl {
   // ---- On a loader thread. ----
 
   void Load(uint64_t id, const LoadRequest& request) {
-    if (parts_.metrics != nullptr) parts_.metrics->AddLoadsInProgress(1);
-    const absl::Time start = parts_.clock->Now();
     LoadOutcome outcome;
-    if (!StillWanted(id)) {
-      outcome.loaded = absl::CancelledError("not wanted any more");
-    } else {
+    outcome.skipped = !StillWanted(id);
+    const absl::Time start = parts_.clock->Now();
+    if (!outcome.skipped) {
+      if (parts_.metrics != nullptr) parts_.metrics->AddLoadsInProgress(1);
       outcome.loaded =
           parts_.load(request, [this, id](std::string_view detail) { SetProgress(id, detail); });
     }
