@@ -1,6 +1,11 @@
 #include "server/config/model_config.h"
 
+#include <algorithm>
+#include <cstdint>
+#include <iostream>
+#include <random>
 #include <string>
+#include <vector>
 
 #include "tests/support/status_testing.h"
 
@@ -175,6 +180,42 @@ TEST(ModelConfig, HostileTextIsRefusedAndNeverCrashes) {
   const absl::Status status = ParseModelConfig("\x1b[31m" + std::string(5'000, 'x')).status();
   EXPECT_EQ(status.message().find('\x1b'), absl::string_view::npos);
   EXPECT_LT(status.message().size(), 2'000u);
+}
+
+// Bytes changed, dropped and doubled at random: any Status will do, a crash (or
+// protobuf's exception for a wrong question to its parse tree) will not.
+TEST(ModelConfig, SurvivesDamagedFiles) {
+  const std::string whole = R"(name: "digits" max_batch_size: 32
+    input [ { name: "pixels" data_type: TYPE_FP32 dims: [ 64, -1 ] } ]
+    output { name: "p" dims: 10 } instance_group [ { count: 2 kind: KIND_CPU } ]
+    dynamic_batching { preferred_batch_size: [ 16, 4 ] max_queue_delay_microseconds: 500
+      priority_queue_policy { key: 1 value { max_queue_size: 3 } } }
+    version_policy: { specific: { versions: [ 5, 3 ] } } optimization { graph { level: 1 } }
+    parameters { key: "precision" value: { string_value: "bf16" } } # end)";
+  const auto seed = static_cast<uint32_t>(::testing::UnitTest::GetInstance()->random_seed());
+  std::cout << "seed " << seed << " (--gtest_random_seed)\n";
+  std::mt19937 random(seed);
+  const std::string alphabet = "{}[]:;,\"'#\\-09.ax_ \n\xff";
+  int accepted = 0;
+  for (int round = 0; round < 3'000; ++round) {
+    std::string text = whole;
+    for (uint32_t changes = 1 + random() % 4; changes > 0; --changes) {
+      const size_t at = random() % text.size();
+      const size_t length = std::min<size_t>(1 + random() % 12, text.size() - at);
+      switch (random() % 3) {
+        case 0:
+          text[at] = alphabet[random() % alphabet.size()];
+          break;
+        case 1:
+          text.erase(at, std::min(length, text.size() - 1));
+          break;
+        default:
+          text.insert(at, text.substr(at, length));
+      }
+    }
+    if (ParseModelConfig(text).ok()) ++accepted;
+  }
+  EXPECT_LT(accepted, 3'000);
 }
 
 TEST(CheckDeclarations, AcceptsWhatTheModelSays) {
