@@ -2,18 +2,14 @@
 
 #include <array>
 
-#include "runtime/backends/reference/reference_backend.h"
-#ifdef PARAMD_HAVE_ONEDNN
 #include "runtime/backends/onednn/onednn_backend.h"
-#endif
+#include "runtime/backends/reference/reference_backend.h"
 
 namespace paramd {
 
 absl::Span<const Backend* const> AllBackends() {
   static const std::array kBackends = {
-#ifdef PARAMD_HAVE_ONEDNN
       &OnednnBackend(),
-#endif
       &ReferenceBackend(),  // The last one accepts everything.
   };
   return kBackends;

@@ -16,9 +16,8 @@ absl::StatusOr<PlannedOp> PlanOp(absl::Span<const Backend* const> backends, cons
       planned.op = std::move(op).value();
       return planned;
     }
-    // A spec that is wrong is wrong for every backend. Anything else, a fault of
-    // the backend's library included, is a reason to ask the next one.
-    if (absl::IsInvalidArgument(op.status())) return op.status();
+    // The spec is valid, so whatever a backend says against it, a fault of its
+    // library included, is a reason to ask the next one.
     std::string reason(FromAbsl(op.status().message()));
     if (!absl::IsUnimplemented(op.status())) {
       reason = StrCat(absl::StatusCodeToString(op.status().code()), ": ", reason);

@@ -117,7 +117,9 @@ absl::Status CheckOperands(const OpSpec& spec) {
     return Bad(spec, "has ", outputs, " outputs, expected 1 to ", arity.outputs_max);
   }
   for (int i = 0; i < outputs; ++i) {
-    if (Out(spec, i).kind == OperandKind::kAbsent && i > 0) continue;
+    const OperandKind kind = Out(spec, i).kind;
+    if (kind == OperandKind::kAbsent && i > 0) continue;
+    if (kind != OperandKind::kActivation) return Bad(spec, "output ", i, " is no activation");
     PARAMD_RETURN_IF_ERROR(CheckOperand(spec, Out(spec, i), "output", i));
   }
   return absl::OkStatus();

@@ -11,18 +11,13 @@
 #include "runtime/base/strings.h"
 #include "tests/conformance/cases.h"
 #include "tests/conformance/comparison.h"
+#include "tests/conformance/data.h"
 #include "tests/conformance/op_runner.h"
 #include "tests/conformance/oracle.h"
 #include "tests/support/status_testing.h"
 
 namespace paramd::conformance {
 namespace {
-
-// Repeat with --gtest_random_seed=N.
-uint64_t Seed() {
-  static const auto seed = static_cast<uint64_t>(std::max(1, GTEST_FLAG_GET(random_seed)));
-  return seed;
-}
 
 // What each backend said to the cases, printed when all have run.
 class Tally : public testing::Environment {
@@ -56,50 +51,6 @@ class Tally : public testing::Environment {
   std::map<std::string, Row> rows_;
 };
 
-Tensor Fill(const Operand& operand, Data data, int64_t index_range, std::mt19937_64& random) {
-  if (operand.kind == OperandKind::kAbsent) return {};
-  const DType dtype = operand.dtype;
-  const bool whole = !IsFloat(dtype) || data == Data::kSmallInts || data == Data::kIndices;
-  const bool is_signed = dtype == DType::kI8 || dtype == DType::kI16 || dtype == DType::kI32 ||
-                         dtype == DType::kI64 || dtype == DType::kI4 || IsFloat(dtype);
-  Numbers numbers(static_cast<size_t>(operand.shape.elements()));
-  std::normal_distribution<double> normal;
-  const auto between = [&random](double low, double high) {
-    return std::uniform_real_distribution<double>(low, high)(random);
-  };
-  const auto integer = [&random](int64_t low, int64_t high) {
-    return static_cast<double>(std::uniform_int_distribution<int64_t>(low, high)(random));
-  };
-  for (double& x : numbers) {
-    if (dtype == DType::kBool) {
-      x = integer(0, 1);
-      continue;
-    }
-    switch (data) {
-      case Data::kNormal:
-        // 7: what the 4-bit types hold.
-        x = whole ? integer(is_signed ? -7 : 0, 7) : normal(random);
-        break;
-      case Data::kPositive:
-        x = whole ? integer(1, 7) : between(0.1, 3);
-        break;
-      case Data::kNonZero:
-        x = whole ? integer(1, 7) : between(0.5, 3);
-        if (is_signed && integer(0, 1) == 1) x = -x;
-        break;
-      case Data::kSmallInts:
-        x = integer(is_signed ? -3 : 0, 3);
-        break;
-      case Data::kIndices:
-        x = integer(-index_range, index_range - 1);
-        break;
-    }
-  }
-  return FromNumbers(dtype, operand.shape, numbers);
-}
-
-Data DataOf(const Case& c, size_t i) { return i < c.data.size() ? c.data[i] : Data::kNormal; }
-
 // The same spec with its images as a producer that works in channels-last
 // leaves them; false if it has none.
 bool WithChannelsLast(OpSpec* spec) {
@@ -122,14 +73,11 @@ TEST_P(ConformanceTest, EveryBackendAgrees) {
   SCOPED_TRACE(StrCat(c.name, ": ", Describe(c.spec), ", seed ", Seed()));
   ASSERT_OK(ValidateSpec(c.spec));
   std::mt19937_64 random(Seed() ^ std::hash<std::string>()(c.name));
-  std::vector<Tensor> inputs;
+  const std::vector<Tensor> inputs = FillAll(c, random);
   std::vector<Numbers> numbers;
-  for (size_t i = 0; i < c.spec.inputs.size(); ++i) {
-    inputs.push_back(Fill(c.spec.inputs[i], DataOf(c, i), c.index_range, random));
-    numbers.emplace_back();
-    if (c.spec.inputs[i].kind != OperandKind::kAbsent) {
-      numbers.back() = ToNumbers(std::as_const(inputs.back()).view());
-    }
+  for (const Tensor& input : inputs) {
+    const bool absent = input.dtype() == DType::kUndefined;
+    numbers.push_back(absent ? Numbers() : ToNumbers(input.view()));
   }
   // The reference first: it accepts everything, and is right.
   const Backend& reference = *AllBackends().back();

@@ -92,6 +92,53 @@ TEST(OnednnMatMul, ComputesInBf16FromF32OrBf16Weights) {
   EXPECT_LE(*error, kBf16Error);
 }
 
+// Beyond the caches a kernel of this room reads oneDNN's packed weights.
+TEST(OnednnMatMul, ReadsLargeWeightsForFewRowsItself) {
+  const std::vector<std::vector<PostOp>> fusions = {
+      {},
+      {{.activation = ActivationKind::kRelu}},
+      {{.activation = ActivationKind::kLeakyRelu, .alpha = 0.1f}},
+      {{.activation = ActivationKind::kClip, .alpha = -1, .beta = 2}}};
+  for (DType dtype : {DType::kF32, DType::kBF16}) {
+    for (int64_t rows : {1, 2, 3, 4, 5}) {
+      for (int threads : {1, 2}) {
+        for (const auto& post_ops : fusions) {
+          // Neither fits the blocks evenly.
+          OpSpec spec = LinearSpec(dtype, rows, 2049, 1001);
+          spec.threads = threads;
+          spec.post_ops = post_ops;
+          const auto op = OnednnBackend().Compile(spec);
+          if (dtype == DType::kBF16 && absl::IsUnimplemented(op.status())) continue;
+          ASSERT_OK(op);
+          EXPECT_EQ((*op)->implementation().starts_with("gemv:"), rows <= 4)
+              << (*op)->implementation();
+          ASSERT_OK_AND_ASSIGN(const double error, ErrorAgainstReference(spec));
+          EXPECT_LE(error, dtype == DType::kF32 ? kF32Error : kBf16Error) << Describe(spec);
+        }
+      }
+    }
+  }
+  for (bool trans_a : {false, true}) {
+    for (const Shape& bias : {Shape{}, Shape{1000}}) {
+      OpSpec spec;
+      spec.params = MatMulParams{.trans_a = trans_a, .alpha = 0.5f, .beta = -2};
+      spec.inputs = {Activation(DType::kF32, trans_a ? Shape{1024, 3} : Shape{3, 1024}),
+                     Parameter(DType::kF32, {1024, 1000}), Parameter(DType::kF32, bias)};
+      spec.outputs = {Activation(DType::kF32, {3, 1000})};
+      ASSERT_OK_AND_ASSIGN(const double error, ErrorAgainstReference(spec));
+      EXPECT_LE(error, kF32Error) << Describe(spec);
+    }
+  }
+  // A 1x1 convolution of few pixels keeps its layout.
+  OpSpec conv = SquareConv(DType::kF32, 1, 1024, 2, 1000, 1);
+  ASSERT_OK_AND_ASSIGN(const auto op, OnednnBackend().Compile(conv));
+  EXPECT_TRUE(op->implementation().starts_with("gemv:")) << op->implementation();
+  EXPECT_EQ(op->input_layout(0), Layout::kChannelsLast);
+  EXPECT_EQ(op->output_layout(0), Layout::kChannelsLast);
+  ASSERT_OK_AND_ASSIGN(const double error, ErrorAgainstReference(conv));
+  EXPECT_LE(error, kF32Error);
+}
+
 TEST(OnednnMatMul, PacksOnceForEveryNumberOfRowsAndThreads) {
   struct Size {
     int64_t inner, columns;
