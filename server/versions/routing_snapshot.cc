@@ -77,21 +77,31 @@ RoutingTable::~RoutingTable() { delete current_.load(); }
 absl::StatusOr<ModelHandle> RoutingTable::Find(std::string_view model,
                                                const VersionChoice& choice) const {
   ReaderLine& line = readers_[ReaderLineOfThread() % kReaderLines];
+  std::atomic<uint32_t>& inside = line.inside[phase_.load(std::memory_order_relaxed)];
   // Sequentially consistent, as Publish's exchange: either this reader sees the
   // new snapshot, or Publish sees this reader inside.
-  line.inside.fetch_add(1, std::memory_order_seq_cst);
+  inside.fetch_add(1, std::memory_order_seq_cst);
   const RoutingSnapshot* const snapshot = current_.load(std::memory_order_seq_cst);
   absl::StatusOr<ModelHandle> found = snapshot->Find(model, choice);
-  line.inside.fetch_sub(1, std::memory_order_release);
+  inside.fetch_sub(1, std::memory_order_release);
   return found;
+}
+
+void RoutingTable::WaitUntilLeft(uint32_t phase) const {
+  for (const ReaderLine& line : readers_) {
+    // A reader is inside for well under a microsecond, unless it loses its core:
+    // then this thread should give its own away.
+    while (line.inside[phase].load(std::memory_order_seq_cst) != 0) std::this_thread::yield();
+  }
 }
 
 void RoutingTable::Publish(std::unique_ptr<const RoutingSnapshot> next) {
   const RoutingSnapshot* const old = current_.exchange(next.release(), std::memory_order_seq_cst);
-  for (const ReaderLine& line : readers_) {
-    // A reader is inside for well under a microsecond, unless it loses its core:
-    // then this thread should give its own away.
-    while (line.inside.load(std::memory_order_seq_cst) != 0) std::this_thread::yield();
+  // Whoever may have seen the old snapshot is counted in one of the phases by
+  // now. Each is emptied while newcomers count in the other.
+  for (const uint32_t newcomers : {1u, 0u}) {
+    phase_.store(newcomers, std::memory_order_seq_cst);
+    WaitUntilLeft(1 - newcomers);
   }
   delete old;
 }

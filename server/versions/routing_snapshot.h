@@ -3,11 +3,12 @@
 //
 // Reading is free of locks: a reader counts itself in on its own cache line,
 // loads one pointer, copies one handle, counts itself out. Publish swaps the
-// pointer and then waits until each line was seen at zero once, so that the old
-// snapshot, and the handles in it, are gone when Publish returns: from then on
-// nobody can get a handle to a version that is not in the new one. (An atomic
-// shared_ptr is a mutex in libstdc++; copies cached by threads would keep unloaded
-// models in memory for as long as a thread stays idle.)
+// pointer and waits until whoever was inside has left, so that the old snapshot,
+// and the handles in it, are gone when Publish returns: from then on nobody can
+// get a handle to a version that is not in the new one. Readers count in one of
+// two phases, so that those who keep coming do not keep Publish waiting. (An
+// atomic shared_ptr is a mutex in libstdc++; copies cached by threads would keep
+// unloaded models in memory for as long as a thread stays idle.)
 //
 // Thread-safety: Find from any thread. Publish from one thread at a time.
 #ifndef PARAMD_SERVER_VERSIONS_ROUTING_SNAPSHOT_H_
@@ -71,10 +72,13 @@ class RoutingTable {
   // Threads spread over these lines; two that share one still count right.
   static constexpr size_t kReaderLines = 64;
   struct alignas(64) ReaderLine {
-    std::atomic<uint32_t> inside{0};
+    std::atomic<uint32_t> inside[2] = {0, 0};  // By phase.
   };
+  void WaitUntilLeft(uint32_t phase) const;
+
   mutable std::array<ReaderLine, kReaderLines> readers_;
-  std::atomic<const RoutingSnapshot*> current_;
+  alignas(64) std::atomic<const RoutingSnapshot*> current_;
+  std::atomic<uint32_t> phase_{0};
 };
 
 }  // namespace paramd
