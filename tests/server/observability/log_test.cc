@@ -74,7 +74,7 @@ TEST(Log, JsonLinesAreJson) {
 }
 
 TEST(Log, WhatCameFromOutsideCannotBreakALine) {
-  const std::string hostile("x\nI0101 forged] y\r\x1b[2J\x00\xff", 27);
+  const std::string hostile("x\nI0101 forged] y\r\x1b[2J\x00\xff", 24);
   const std::string text = TextLine(Line(hostile), nullptr);
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1);
   EXPECT_EQ(text.find('\x1b'), std::string::npos);
