@@ -1,5 +1,5 @@
-// Convolution: each panel of eight output pixels is gathered from the input
-// ([C/groups * kernel][8], zeros in the padding) and multiplied with the weights.
+// Convolution: each panel of output pixels is gathered from the input
+// ([C/groups * kernel][pixels], zeros in the padding) and multiplied with the weights.
 #include "runtime/backends/reference/dtype_dispatch.h"
 #include "runtime/backends/reference/gemm.h"
 #include "runtime/backends/reference/kernels.h"
@@ -31,15 +31,15 @@ void GatherPixel(const ConvPlan& plan, const T* x, int64_t pixel, T* column) {
   const int64_t taps = window.taps();
   for (int64_t c = 0; c < plan.channels; ++c) {
     const T* image = x + c * in_elements;
-    T* out = column + c * taps * kPanelColumns;
+    T* out = column + c * taps * kPanelColumns<T>;
     for (int64_t kd = d.first; kd < d.last; ++kd) {
       const int64_t id = d.start + kd * window.dilation[0];
       for (int64_t kh = h.first; kh < h.last; ++kh) {
         const int64_t ih = h.start + kh * window.dilation[1];
         const T* row = image + (id * window.in[1] + ih) * window.in[2] + w.start;
-        T* to = out + (kd * window.kernel[1] + kh) * window.kernel[2] * kPanelColumns;
+        T* to = out + (kd * window.kernel[1] + kh) * window.kernel[2] * kPanelColumns<T>;
         for (int64_t kw = w.first; kw < w.last; ++kw) {
-          to[kw * kPanelColumns] = row[kw * window.dilation[2]];
+          to[kw * kPanelColumns<T>] = row[kw * window.dilation[2]];
         }
       }
     }
@@ -48,13 +48,13 @@ void GatherPixel(const ConvPlan& plan, const T* x, int64_t pixel, T* column) {
 
 template <typename T>
 void PackPanel(const ConvPlan& plan, const T* x, int64_t first, int64_t columns, T* panel) {
-  if (!plan.pointwise || columns < kPanelColumns) {
-    std::fill_n(panel, plan.depth() * kPanelColumns, T{0});
+  if (!plan.pointwise || columns < kPanelColumns<T>) {
+    std::fill_n(panel, plan.depth() * kPanelColumns<T>, T{0});
   }
   if (plan.pointwise) {
     const int64_t in_elements = plan.window.in_elements();
     for (int64_t c = 0; c < plan.channels; ++c) {
-      std::copy_n(x + c * in_elements + first, columns, panel + c * kPanelColumns);
+      std::copy_n(x + c * in_elements + first, columns, panel + c * kPanelColumns<T>);
     }
     return;
   }
@@ -117,7 +117,7 @@ absl::StatusOr<KernelPlan> CompileKernel(const OpSpec& spec, const ConvParams& p
     KernelPlan kernel;
     if (!empty) {
       // The weights have filters >= 1 rows of this depth, so it is in range.
-      constexpr uint64_t kRowBytes = sizeof(T) * static_cast<uint64_t>(kPanelColumns);
+      constexpr uint64_t kRowBytes = sizeof(T) * static_cast<uint64_t>(kPanelColumns<T>);
       if (static_cast<uint64_t>(plan.depth()) > (uint64_t{1} << 62) / kRowBytes) {
         return absl::InvalidArgumentError("conv: the kernel is too large");
       }

@@ -86,18 +86,19 @@ void MultiplyOne(const MatMulPlan& plan, const T* a, const T* b, const T* bias, 
   using S = typename SumType<T>::type;
   const auto pack = [&](int64_t j, int64_t columns, S* panel) {
     // Rows beyond `columns` of the panel are zero.
-    if (columns < kPanelColumns) std::fill_n(panel, plan.k * kPanelColumns, S{0});
+    if (columns < kPanelColumns<S>) std::fill_n(panel, plan.k * kPanelColumns<S>, S{0});
     if (plan.b_column == 1) {
       for (int64_t l = 0; l < plan.k; ++l) {
         const T* row = b + l * plan.b_row + j;
-        for (int64_t c = 0; c < columns; ++c) panel[l * kPanelColumns + c] = static_cast<S>(row[c]);
+        for (int64_t c = 0; c < columns; ++c)
+          panel[l * kPanelColumns<S> + c] = static_cast<S>(row[c]);
       }
       return;
     }
     for (int64_t c = 0; c < columns; ++c) {
       const T* column = b + (j + c) * plan.b_column;
       for (int64_t l = 0; l < plan.k; ++l) {
-        panel[l * kPanelColumns + c] = static_cast<S>(column[l * plan.b_row]);
+        panel[l * kPanelColumns<S> + c] = static_cast<S>(column[l * plan.b_row]);
       }
     }
   };
@@ -127,7 +128,7 @@ absl::StatusOr<KernelPlan> CompileKernel(const OpSpec& spec, const MatMulParams&
     // Empty sums, and nothing to write, need no panel.
     const bool empty = spec.outputs[0].shape.elements() == 0;
     KernelPlan kernel;
-    const uint64_t panel_row_bytes = sizeof(T) * static_cast<uint64_t>(kPanelColumns);
+    const uint64_t panel_row_bytes = sizeof(T) * static_cast<uint64_t>(kPanelColumns<T>);
     if (!empty) {
       if (static_cast<uint64_t>(plan.k) > (uint64_t{1} << 62) / panel_row_bytes) {
         return absl::InvalidArgumentError("matmul: the inner dimension is too large");
