@@ -295,15 +295,18 @@ bool Executor::IsSettled(const Lane& lane) const {
   return lane.queue.calls() == 0 && lane.running == 0 && lane.answering == 0 && lane.compiling == 0;
 }
 
+bool Executor::AllSettled(absl::Span<Lane* const> lanes) const {
+  for (const Lane* lane : lanes) {
+    // A lane that was unregistered meanwhile is settled, and must not be touched.
+    const bool here = std::find(lanes_.begin(), lanes_.end(), lane) != lanes_.end();
+    if (here && !IsSettled(*lane)) return false;
+  }
+  return true;
+}
+
 void Executor::WaitSettled(absl::Span<Lane* const> lanes, absl::Time deadline) {
   ++settle_waiters_;
-  while (!std::all_of(lanes.begin(), lanes.end(), [this](const Lane* lane) {
-    // A lane that was unregistered meanwhile is settled, and must not be touched.
-    return std::find(lanes_.begin(), lanes_.end(), lane) == lanes_.end() || IsSettled(*lane);
-  })) {
-    if (clock_->Now() >= deadline) break;
-    settled_.WaitUntil(&mutex_, deadline);
-  }
+  while (!AllSettled(lanes) && clock_->Now() < deadline) settled_.WaitUntil(&mutex_, deadline);
   --settle_waiters_;
 }
 

@@ -141,6 +141,7 @@ class Executor {
   void Expire(Lane* lane, absl::Time now, Todo* todo) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Compiled(const CompileRequest& request, const absl::Status& status, absl::Duration took);
   bool IsSettled(const Lane& lane) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool AllSettled(absl::Span<Lane* const> lanes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WaitSettled(absl::Span<Lane* const> lanes, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // A sleeping stream should look at the queues: true once for each that sleeps.
