@@ -19,11 +19,14 @@ def listening_ports(pid):
     """TCP ports on which the process listens, from /proc: the program was told to take any."""
     try:
         sockets = {os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")}
-        table = pathlib.Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+        table = []
+        for name in ("tcp", "tcp6"):  # gRPC listens on IPv4 addresses through IPv6 sockets.
+            if (path := pathlib.Path(f"/proc/{pid}/net/{name}")).exists():
+                table += path.read_text().splitlines()[1:]
     except OSError:  # It ended, or closed a descriptor just now.
         return []
     rows = [line.split() for line in table]
-    return [int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
+    return [int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
 
 
 def http_status(address, path):
@@ -92,6 +95,7 @@ class ParamdProcess:
             self.process.kill()
             raise AssertionError("paramd did not end after SIGTERM; its log:\n" + "".join(self.log)) from None
         self._reader.join()
+        self.process.stdout.close()
         self.scratch.cleanup()
         return status
 
