@@ -107,6 +107,7 @@ std::vector<BenchCase> Cases(DType dtype) {
     conv("depthwise 5x5 480 @14",
          {.channels = 480, .size = 14, .filters = 480, .kernel = 5, .pad = 2, .groups = 480});
     cases.push_back(LinearCase("fc 9216->4096" + batch, dtype, n, 9216, 4096));
+    cases.push_back(LinearCase("fc 4096->4096" + batch, dtype, n, 4096, 4096));
     cases.push_back(LinearCase("fc 1280->1000" + batch, dtype, n, 1280, 1000));
     cases.push_back(MapCase("max pool 3x3/2 64 @112" + batch, dtype,
                             PoolParams{.kernel = {3, 3},

@@ -1,7 +1,11 @@
 #include "runtime/backends/onednn/matmul_2d.h"
 
+#include <optional>
+
 #include "runtime/backends/onednn/activation.h"
 #include "runtime/backends/onednn/dnnl_support.h"
+#include "runtime/backends/onednn/gemv.h"
+#include "runtime/backends/onednn/gemv_kernel.h"
 #include "runtime/backends/onednn/spec_check.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
@@ -23,6 +27,25 @@ Dims BiasDims(const MatMul2d& matmul) {
       break;
   }
   return {};
+}
+
+// The own kernel for few rows, where it applies.
+std::optional<GemvPlan> GemvFor(const OpSpec& spec, const MatMul2d& matmul,
+                                const memory::desc& weights) {
+  if (matmul.rows > kGemvRowsMax || matmul.bias == MatMul2d::Bias::kFull) return std::nullopt;
+  GemvPlan gemv = {.rows = static_cast<int>(matmul.rows),
+                   .inner = matmul.inner,
+                   .columns = matmul.columns,
+                   .trans_a = matmul.trans_a,
+                   .a_dtype = spec.inputs[0].dtype,
+                   .y_dtype = spec.outputs[0].dtype,
+                   .bias = matmul.bias != MatMul2d::Bias::kNone && matmul.beta != 0,
+                   .bias_is_scalar = matmul.bias == MatMul2d::Bias::kScalar,
+                   .alpha = matmul.alpha,
+                   .beta = matmul.beta};
+  if (gemv.bias) gemv.bias_dtype = spec.inputs[2].dtype;
+  if (!GemvReads(weights, &gemv) || !GemvFuses(spec, &gemv)) return std::nullopt;
+  return gemv;
 }
 
 }  // namespace
@@ -93,6 +116,7 @@ absl::StatusOr<PrimitivePlan> PlanMatMul2d(const OpSpec& spec, const MatMul2d& m
                            .desc = desc.weights_desc(),
                            .source_strides = matmul.weights_strides,
                            .layout = EncodePackedLayout(desc.weights_desc())});
+    plan.gemv = GemvFor(spec, matmul, desc.weights_desc());
   }
   return plan;
 }

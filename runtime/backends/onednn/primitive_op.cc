@@ -159,6 +159,11 @@ absl::StatusOr<PrimitivePlan> InEitherLayout(
 }
 
 std::unique_ptr<const CompiledOp> MakePrimitiveOp(PrimitivePlan plan) {
+  if (plan.gemv.has_value()) {
+    plan.gemv->threads = plan.threads;
+    return MakeGemvOp(*plan.gemv, std::move(plan.packed[0]), std::move(plan.input_layouts),
+                      plan.output_layout);
+  }
   return std::make_unique<PrimitiveOp>(std::move(plan));
 }
 

@@ -13,11 +13,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "oneapi/dnnl/dnnl.hpp"
 #include "runtime/backends/backend.h"
+#include "runtime/backends/onednn/gemv.h"
 #include "runtime/backends/onednn/packed_parameter.h"
 
 namespace paramd::onednn {
@@ -41,6 +43,8 @@ struct PrimitivePlan {
   std::vector<PackedParameter> packed;
   int in_place_input = -1;
   int threads = 1;  // The team it was created for.
+  // Run this instead of the primitive, on the same packed weights.
+  std::optional<GemvPlan> gemv;
 
   void AddInput(int dnnl_arg, int index, const dnnl::memory::desc& desc) {
     args.push_back({dnnl_arg, PrimitiveArg::Source::kInput, index, desc});

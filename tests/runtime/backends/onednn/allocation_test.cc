@@ -59,8 +59,10 @@ TEST(OnednnBackend, RunAllocatesNothingButOnednnsOwnSmallChange) {
     ASSERT_OK(bound->op->Run());
     const uint64_t before = allocated_bytes;
     constexpr int kRuns = 16;
-    for (int i = 0; i < kRuns; ++i) ASSERT_OK(bound->op->Run());
+    bool ok = true;
+    for (int i = 0; i < kRuns; ++i) ok &= bound->op->Run().ok();
     const uint64_t bytes = (allocated_bytes - before) / kRuns;
+    EXPECT_TRUE(ok);
     std::cout << Describe(spec) << ": " << bytes << " bytes a run\n";
     // The library's argument map and execution context; no tensor, no scratch,
     // no primitive fits in it.

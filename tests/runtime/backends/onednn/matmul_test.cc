@@ -104,7 +104,7 @@ TEST(OnednnMatMul, ReadsLargeWeightsForFewRowsItself) {
       for (int threads : {1, 2}) {
         for (const auto& post_ops : fusions) {
           // Neither fits the blocks evenly.
-          OpSpec spec = LinearSpec(dtype, rows, 2049, 1001);
+          OpSpec spec = LinearSpec(dtype, rows, dtype == DType::kF32 ? 2049 : 4097, 1001);
           spec.threads = threads;
           spec.post_ops = post_ops;
           const auto op = OnednnBackend().Compile(spec);
@@ -113,7 +113,8 @@ TEST(OnednnMatMul, ReadsLargeWeightsForFewRowsItself) {
           EXPECT_EQ((*op)->implementation().starts_with("gemv:"), rows <= 4)
               << (*op)->implementation();
           ASSERT_OK_AND_ASSIGN(const double error, ErrorAgainstReference(spec));
-          EXPECT_LE(error, dtype == DType::kF32 ? kF32Error : kBf16Error) << Describe(spec);
+          // The clip cuts off the large values that errors are measured against.
+          EXPECT_LE(error, dtype == DType::kF32 ? 5 * kF32Error : kBf16Error) << Describe(spec);
         }
       }
     }
@@ -122,15 +123,15 @@ TEST(OnednnMatMul, ReadsLargeWeightsForFewRowsItself) {
     for (const Shape& bias : {Shape{}, Shape{1000}}) {
       OpSpec spec;
       spec.params = MatMulParams{.trans_a = trans_a, .alpha = 0.5f, .beta = -2};
-      spec.inputs = {Activation(DType::kF32, trans_a ? Shape{1024, 3} : Shape{3, 1024}),
-                     Parameter(DType::kF32, {1024, 1000}), Parameter(DType::kF32, bias)};
+      spec.inputs = {Activation(DType::kF32, trans_a ? Shape{2100, 3} : Shape{3, 2100}),
+                     Parameter(DType::kF32, {2100, 1000}), Parameter(DType::kF32, bias)};
       spec.outputs = {Activation(DType::kF32, {3, 1000})};
       ASSERT_OK_AND_ASSIGN(const double error, ErrorAgainstReference(spec));
       EXPECT_LE(error, kF32Error) << Describe(spec);
     }
   }
   // A 1x1 convolution of few pixels keeps its layout.
-  OpSpec conv = SquareConv(DType::kF32, 1, 1024, 2, 1000, 1);
+  OpSpec conv = SquareConv(DType::kF32, 1, 2100, 2, 1000, 1);
   ASSERT_OK_AND_ASSIGN(const auto op, OnednnBackend().Compile(conv));
   EXPECT_TRUE(op->implementation().starts_with("gemv:")) << op->implementation();
   EXPECT_EQ(op->input_layout(0), Layout::kChannelsLast);

@@ -96,7 +96,7 @@ std::vector<OpSpec> OneOfEach() {
       SquareConv(DType::kF32, 2, 32, 14, 32, 3, 1, 1, 32),
       LinearSpec(DType::kF32, 1, 256, 100),
       LinearSpec(DType::kF32, 8, 256, 100),
-      LinearSpec(DType::kF32, 1, 1024, 1000),
+      LinearSpec(DType::kF32, 1, 2200, 1000),
   };
   const auto add = [&specs](OpParams params, Shape x, Shape y) {
     OpSpec spec;
