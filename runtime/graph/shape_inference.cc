@@ -11,6 +11,28 @@
 namespace paramd {
 namespace {
 
+// Multiply-adds that folding one node may take: fractions of a second for the
+// reference's plain loops. Small results can hide far more.
+constexpr double kFoldWorkMax = 1 << 28;
+
+bool IsTooMuchWork(const OpSpec& spec) {
+  const OpParams& params = spec.params;
+  if (!std::holds_alternative<ConvParams>(params) &&
+      !std::holds_alternative<MatMulParams>(params) &&
+      !std::holds_alternative<PoolParams>(params) && !std::holds_alternative<LrnParams>(params)) {
+    return false;
+  }
+  double work = static_cast<double>(spec.outputs[0].shape.elements());
+  // Each element of the result reads at most all of one operand.
+  double read = 1;
+  for (const Operand& input : spec.inputs) {
+    if (input.kind != OperandKind::kAbsent) {
+      read = std::max(read, static_cast<double>(input.shape.elements()));
+    }
+  }
+  return work * read > kFoldWorkMax;
+}
+
 size_t Index(int32_t id) { return static_cast<size_t>(id); }
 
 class Inference {
@@ -87,6 +109,7 @@ class Inference {
     if (types.size() != 1) return Nothing();  // No foldable op has more.
     absl::StatusOr<OpRow::Lowered> lowered = LowerNode(context, types);
     if (!lowered.ok()) return Nothing();  // Left to run, or to be refused, in its place.
+    if (IsTooMuchWork(lowered->spec)) return Nothing();
     std::vector<TensorView> views;
     for (size_t i = 0; i < lowered->operands.size(); ++i) {
       TensorView view;
