@@ -1,11 +1,12 @@
 // paramd: serves the models of a repository until it is told to stop.
+#include <sys/resource.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/log/initialize.h"
 #include "absl/log/log.h"
 #include "runtime/base/clock.h"
 #include "server/config/server_config.h"
@@ -28,6 +29,15 @@ void Stop(const ServerConfig& config, const Clock& clock, StopSignals* signals, 
   worker->Drain(clock.Now() + config.drain_deadline);
 }
 
+// Each sealed segment and each connection is a descriptor; the soft limit of
+// 1,024 is a habit of select(), which nobody here calls.
+void RaiseDescriptorLimit() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) LOG(WARNING) << "RLIMIT_NOFILE stays where it is";
+}
+
 int Run(const ServerConfig& config) {
   StopSignals signals;
   const LogWriter log({.format = config.log_format,
@@ -35,6 +45,7 @@ int Run(const ServerConfig& config) {
                        .verbosity = static_cast<int>(config.verbosity)});
   const Clock* const clock = Clock::Real();
   LOG(INFO) << VersionText();
+  RaiseDescriptorLimit();
   absl::StatusOr<std::unique_ptr<Worker>> worker = Worker::Start(config, clock);
   if (!worker.ok()) {
     LOG(ERROR) << worker.status().message();
@@ -48,7 +59,6 @@ int Run(const ServerConfig& config) {
 }
 
 int Main(int argc, char** argv) {
-  absl::InitializeLog();
   const std::vector<const char*> args(argv + 1, argv + argc);
   const absl::StatusOr<ParsedServerConfig> parsed =
       ParseServerConfig(args, ProcessEnvironment(), VersionText());

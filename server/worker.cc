@@ -264,8 +264,11 @@ void Worker::Impl::StopAccepting() {
 }
 
 void Worker::Impl::Drain(absl::Time deadline) {
-  grpc_->Shutdown(deadline);
+  // The executor first: while it finishes what it has, calls that still arrive
+  // are answered with Unavailable, which clients retry elsewhere. A server that
+  // shuts down itself answers those with Cancelled, which they do not.
   executor_->Drain(deadline);
+  grpc_->Shutdown(deadline);
 }
 
 Worker::Impl::~Impl() {
