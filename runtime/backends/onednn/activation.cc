@@ -86,4 +86,13 @@ absl::Status RefusePostOps(const OpSpec& spec) {
   return absl::UnimplementedError(StrCat("no post-ops after ", OpName(spec.params)));
 }
 
+absl::Status RefusePooledAdd(const OpSpec& spec, Layout layout) {
+  for (const PostOp& post_op : spec.post_ops) {
+    if (layout == Layout::kPlain && post_op.kind == PostOp::Kind::kAdd) {
+      return absl::UnimplementedError("pooling in plain layout with an operand added");
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace paramd::onednn

@@ -32,6 +32,11 @@ absl::Status AppendPostOps(const OpSpec& spec, const dnnl::memory::dims& dims, L
 // For families whose primitive takes no post-ops.
 absl::Status RefusePostOps(const OpSpec& spec);
 
+// Pooling in plain layout with an operand added: oneDNN 3.7 reads the operand at
+// wrong addresses there (its kernels work on transposed blocks), past its end
+// too. Found by tests/conformance.
+absl::Status RefusePooledAdd(const OpSpec& spec, Layout layout);
+
 }  // namespace paramd::onednn
 
 #endif  // PARAMD_RUNTIME_BACKENDS_ONEDNN_ACTIVATION_H_

@@ -29,6 +29,7 @@ absl::StatusOr<PrimitivePlan> PlanPool(const OpSpec& spec, const PoolParams& poo
     }
   }
 
+  PARAMD_RETURN_IF_ERROR(RefusePooledAdd(spec, LayoutOf(x)));
   PrimitivePlan plan;
   plan.input_layouts = ActivationLayouts(spec, LayoutOf(x));
   plan.output_layout = LayoutOf(x);

@@ -25,6 +25,7 @@ absl::StatusOr<PrimitivePlan> PlanAsPooling(const OpSpec& spec, dnnl::algorithm 
   PARAMD_ASSIGN_OR_RETURN(const auto y_type, FloatType(spec.outputs[0].dtype));
   const int64_t pixels = Product(x.shape.dims().subspan(2));
   const Dims y_dims = {x.shape.dim(0), x.shape.dim(1), 1, 1};
+  PARAMD_RETURN_IF_ERROR(RefusePooledAdd(spec, LayoutOf(x)));
   PrimitivePlan plan;
   plan.input_layouts = ActivationLayouts(spec, LayoutOf(x));
   // One pixel: [N, C, 1, 1] and [N, C] are the same bytes in both layouts.
