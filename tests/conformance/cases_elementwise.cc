@@ -129,6 +129,14 @@ void AddBinary(std::vector<Case>* cases) {
                [&](DType dtype) { return MakeBinary(kind, c, dtype, dtype, dtype); });
     }
   }
+  for (const BinaryCase& c : {same, shapes[1]}) {
+    AddCases(cases, StrCat("binary/mul_add_relu_", c.name), {}, [&](DType dtype) {
+      OpSpec spec = MakeBinary(kMul, c, dtype, dtype, dtype);
+      spec.inputs.push_back(Activation(dtype, c.y));
+      spec.post_ops = {ThenAdd(2), Then(ActivationKind::kRelu)};
+      return spec;
+    });
+  }
   for (BinaryKind kind : {kSub, kMin, kMax}) {
     AddCases(cases, StrCat("binary/", BinaryKindName(kind)), {},
              [&](DType dtype) { return MakeBinary(kind, same, dtype, dtype, dtype); });

@@ -75,6 +75,14 @@ void AddReduce(std::vector<Case>* cases) {
       }
     }
   }
+  AddCases(cases, "reduce_mean/add_relu", {}, [](DType dtype) {
+    OpSpec spec;
+    spec.params = ReduceParams{.kind = kMean, .axes = {2, 3}};
+    spec.inputs = {Activation(dtype, {2, 9, 4, 5}), Activation(dtype, {2, 9, 1, 1})};
+    spec.outputs = {Activation(dtype, {2, 9, 1, 1})};
+    spec.post_ops = {ThenAdd(1), Then(ActivationKind::kRelu)};
+    return spec;
+  });
   AddCases(cases, "reduce_max/bools", {.dtypes = {DType::kBool}}, [](DType dtype) {
     OpSpec spec;
     spec.params = ReduceParams{.kind = kMax, .axes = {1}};
@@ -120,6 +128,21 @@ void AddNorms(std::vector<Case>* cases) {
              spec.post_ops = {Then(ActivationKind::kRelu)};
              return spec;
            });
+  AddCases(cases, "batch_norm/add_relu",
+           {.data = {Data::kNormal, Data::kNormal, Data::kNormal, Data::kNormal, Data::kPositive}},
+           [](DType dtype) {
+             OpSpec spec = SameShape(BatchNormParams{}, dtype, {2, 6, 5, 7});
+             for (int i = 0; i < 4; ++i) spec.inputs.push_back(Parameter(dtype, {6}));
+             spec.inputs.push_back(Activation(dtype, {2, 6, 5, 7}));
+             spec.post_ops = {ThenAdd(5), Then(ActivationKind::kRelu)};
+             return spec;
+           });
+  AddCases(cases, "softmax/add", {}, [](DType dtype) {
+    OpSpec spec = SameShape(SoftmaxParams{}, dtype, {3, 4, 10});
+    spec.inputs.push_back(Activation(dtype, {3, 4, 10}));
+    spec.post_ops = {ThenAdd(1)};
+    return spec;
+  });
   struct LayerNormCase {
     std::string_view name;
     Shape x, scale;

@@ -189,6 +189,15 @@ std::vector<Case> WindowCases() {
              {.dtypes = {DType::kF32, DType::kF64}},
              [&c](DType dtype) { return MakePool(c, PoolParams::Kind::kMax, dtype, true); });
   }
+  for (PoolParams::Kind kind : {PoolParams::Kind::kMax, PoolParams::Kind::kAverage}) {
+    const std::string name = kind == PoolParams::Kind::kMax ? "max_pool" : "average_pool";
+    AddCases(&cases, name + "/add_relu", {}, [kind](DType dtype) {
+      OpSpec spec = MakePool(PoolTable()[6], kind, dtype, false);
+      spec.inputs.push_back(spec.outputs[0]);
+      spec.post_ops = {ThenAdd(1), Then(ActivationKind::kRelu)};
+      return spec;
+    });
+  }
   AddCases(&cases, "max_pool/integers", {.dtypes = {DType::kI8, DType::kU8}}, [](DType dtype) {
     return MakePool(PoolTable()[0], PoolParams::Kind::kMax, dtype, false);
   });
