@@ -134,6 +134,73 @@ TEST_P(ConformanceTest, EveryBackendAgrees) {
   }
 }
 
+// The case with five rows or images more.
+Case WithLargerBatch(Case c) {
+  for (Operand& operand : c.spec.inputs) {
+    if (operand.kind != OperandKind::kActivation) continue;
+    operand.shape.set_dim(0, operand.shape.dim(0) + 5);
+  }
+  c.spec.outputs[0].shape.set_dim(0, c.spec.outputs[0].shape.dim(0) + 5);
+  return c;
+}
+
+// Convolutions and matmuls whose batch may grow.
+std::vector<Case> BatchedCases() {
+  std::vector<Case> cases;
+  for (Case& c : AllCases()) {
+    const bool weighted = (std::holds_alternative<ConvParams>(c.spec.params) ||
+                           std::holds_alternative<MatMulParams>(c.spec.params)) &&
+                          c.spec.inputs[1].kind == OperandKind::kParameter;
+    if (weighted && c.spec.outputs[0].shape.elements() > 0 &&
+        ValidateSpec(WithLargerBatch(c).spec).ok()) {
+      cases.push_back(std::move(c));
+    }
+  }
+  return cases;
+}
+
+class PackingTest : public testing::TestWithParam<Case> {};
+
+// One packed layout a parameter: what the first batch size chose is what every
+// other one compiles against, and the same bytes serve both.
+TEST_P(PackingTest, ParametersArePackedOnceForEveryBatch) {
+  const Case& c = GetParam();
+  SCOPED_TRACE(StrCat(c.name, ": ", Describe(c.spec), ", seed ", Seed()));
+  const Case more = WithLargerBatch(c);
+  ASSERT_OK(ValidateSpec(more.spec));
+  std::mt19937_64 random(Seed() ^ std::hash<std::string>()(c.name));
+  const std::vector<Tensor> inputs = FillAll(more, random);
+  ASSERT_OK_AND_ASSIGN(const std::vector<Tensor> right,
+                       RunOp(*AllBackends().back(), more.spec, inputs));
+  for (const Backend* backend : AllBackends()) {
+    SCOPED_TRACE(backend->name());
+    const auto first = backend->Compile(c.spec);
+    if (!first.ok()) continue;
+    OpSpec spec = more.spec;
+    for (size_t i = 0; i < spec.inputs.size(); ++i) {
+      if (spec.inputs[i].kind != OperandKind::kParameter) continue;
+      spec.inputs[i].packed = (*first)->parameter_layout(static_cast<int>(i));
+    }
+    const auto second = backend->Compile(spec);
+    ASSERT_OK(second.status());
+    for (size_t i = 0; i < spec.inputs.size(); ++i) {
+      if (spec.inputs[i].kind != OperandKind::kParameter) continue;
+      const int at = static_cast<int>(i);
+      const PackedLayout layout = (*second)->parameter_layout(at);
+      ASSERT_TRUE(layout == (*first)->parameter_layout(at));
+      if (layout.plain()) continue;
+      std::vector<std::byte> by_first(layout.bytes), by_second(layout.bytes);
+      ASSERT_OK((*first)->Pack(at, inputs[i].view(), absl::MakeSpan(by_first)));
+      ASSERT_OK((*second)->Pack(at, inputs[i].view(), absl::MakeSpan(by_second)));
+      EXPECT_TRUE(by_first == by_second);
+    }
+    ASSERT_OK_AND_ASSIGN(const std::vector<Tensor> outputs,
+                         RunCompiled(**second, spec, inputs, {}));
+    EXPECT_TRUE(CloseEnough(spec.outputs[0].dtype,
+                            DistanceOf(ToNumbers(outputs[0].view()), ToNumbers(right[0].view()))));
+  }
+}
+
 std::string TestName(const testing::TestParamInfo<Case>& info) {
   std::string name = info.param.name;
   for (char& c : name) {
@@ -143,6 +210,7 @@ std::string TestName(const testing::TestParamInfo<Case>& info) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Ops, ConformanceTest, testing::ValuesIn(AllCases()), TestName);
+INSTANTIATE_TEST_SUITE_P(Ops, PackingTest, testing::ValuesIn(BatchedCases()), TestName);
 
 const testing::Environment* const kTally = testing::AddGlobalTestEnvironment(&Tally::Get());
 

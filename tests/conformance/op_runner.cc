@@ -188,7 +188,11 @@ absl::StatusOr<std::vector<Tensor>> RunCompiled(const CompiledOp& op, const OpSp
                     operands.bytes[i].bytes());
       }
     }
+    const uint64_t allocations = options.allocations == nullptr ? 0 : options.allocations();
     PARAMD_RETURN_IF_ERROR(bound->Run());
+    if (options.allocations != nullptr && options.allocations() != allocations) {
+      return Broken(spec, "allocated while it ran");
+    }
 
     if (!scratch.GuardsAreWhole()) return Broken(spec, "wrote outside its scratch");
     for (size_t i = 0; i < operands.bytes.size(); ++i) {

@@ -24,6 +24,9 @@ struct RunOptions {
   bool in_place = false;
   // Runs of the same BoundOp; every one must give the same bytes.
   int runs = 2;
+  // A count that Run may not raise: that of allocations, in a program that
+  // counts them. Null: not looked at.
+  uint64_t (*allocations)() = nullptr;
 };
 
 // The outputs in plain layout. `inputs` are plain, in the spec's types, one an
