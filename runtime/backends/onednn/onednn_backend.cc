@@ -1,5 +1,6 @@
 #include "runtime/backends/onednn/onednn_backend.h"
 
+#include <algorithm>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -73,11 +74,28 @@ class Onednn final : public Backend {
         return absl::UnimplementedError("an empty input with a result that is not");
       }
     }
+    absl::StatusOr<std::unique_ptr<const CompiledOp>> op = CompileForTeam(spec, spec.threads);
+    if (op.ok() || spec.threads == 1 || !HasPackedWeights(spec)) return op;
+    // Some kernels block their weights by the team (1x1 and dilated convolutions
+    // on AVX2). Weights that another batch has packed are then read by one
+    // thread: slower than a team, far faster than a reference implementation.
+    absl::StatusOr<std::unique_ptr<const CompiledOp>> alone = CompileForTeam(spec, 1);
+    return alone.ok() ? std::move(alone) : std::move(op);
+  }
+
+ private:
+  static bool HasPackedWeights(const OpSpec& spec) {
+    return std::any_of(spec.inputs.begin(), spec.inputs.end(),
+                       [](const Operand& input) { return !input.packed.plain(); });
+  }
+
+  static absl::StatusOr<std::unique_ptr<const CompiledOp>> CompileForTeam(const OpSpec& spec,
+                                                                          int threads) {
     // oneDNN chooses blockings and scratch by the team of the creating thread.
-    ScopedKernelThreads team(spec.threads);
+    ScopedKernelThreads team(threads);
     return WithoutThrowing([&]() -> absl::StatusOr<std::unique_ptr<const CompiledOp>> {
       PARAMD_ASSIGN_OR_RETURN(PrimitivePlan plan, std::visit(PlanFor{spec}, spec.params));
-      plan.threads = spec.threads;
+      plan.threads = threads;
       return MakePrimitiveOp(std::move(plan));
     });
   }

@@ -124,8 +124,16 @@ TEST(OnednnConv, PacksOnceForEveryBatchAndTeam) {
           const PackedLayout layout = (*op)->parameter_layout(1);
           ASSERT_FALSE(layout.plain());
           if (first.plain()) first = layout;
-          EXPECT_EQ(layout, first)
-              << Describe(spec) << " threads " << threads << " " << (*op)->implementation();
+          // Older instruction sets have other kernels, some of which block by batch and team.
+          if (OnednnBackend().fingerprint().find("avx512") != std::string_view::npos) {
+            EXPECT_EQ(layout, first)
+                << Describe(spec) << " threads " << threads << " " << (*op)->implementation();
+          }
+          // Everywhere, what one batch has packed another one reads.
+          spec.inputs[1].packed = first;
+          const auto again = OnednnBackend().Compile(spec);
+          ASSERT_OK(again) << Describe(spec) << " threads " << threads;
+          EXPECT_EQ((*again)->parameter_layout(1), first);
         }
       }
     }
