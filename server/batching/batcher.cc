@@ -109,11 +109,11 @@ Batcher::~Batcher() { executor_->Unregister(lane_.get()); }
 
 void Batcher::Submit(BatchCall* call, CallInputs views) {
   const Lane& lane = *lane_;
+  call->q_ = {};  // A front door may use its object again after OnDone.
   BatchCall::Queueing& q = call->q_;
   q.submitted = executor_->clock().Now();
   q.priority = EffectivePriority(lane.options, call->priority);
   call->deadline = std::min(call->deadline, q.submitted + lane.options.default_timeout);
-  q.bytes = 0;
   for (const NamedTensor& input : call->inputs) q.bytes += input.bytes();
   q.rows = lane.batches ? lane.model->BatchCost(views) : 1;
   if (q.rows < 1) {
