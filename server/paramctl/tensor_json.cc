@@ -1,6 +1,8 @@
 #include "server/paramctl/tensor_json.h"
 
+#include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -97,7 +99,10 @@ nlohmann::ordered_json Number(double value) {
 
 // The shortest decimal that is this float again.
 nlohmann::ordered_json ShortNumber(float value) {
-  return std::isfinite(value) ? Number(std::stod(StrCat(value))) : Number(value);
+  if (!std::isfinite(value)) return Number(value);
+  char text[32];
+  const auto written = std::to_chars(text, text + sizeof(text), value);
+  return std::strtod(std::string(text, written.ptr).c_str(), nullptr);
 }
 
 template <typename T>
