@@ -11,8 +11,8 @@
 #include "runtime/base/clock.h"
 #include "server/config/server_config.h"
 #include "server/observability/log.h"
+#include "server/observability/version.h"
 #include "server/shutdown.h"
-#include "server/version.h"
 #include "server/worker.h"
 
 namespace paramd {

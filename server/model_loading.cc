@@ -1,5 +1,7 @@
 #include "server/model_loading.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <any>
 #include <memory>
@@ -71,8 +73,10 @@ absl::StatusOr<LoadedModel> ModelLoading::Load(const LoadRequest& request,
             << loaded.model->parameters().counts().trained() << " parameters, generation "
             << loaded.generation << ", weights " << loaded.weights_id.ShortHex()
             << ", batching: " << description.batching_reason;
-  // On this thread, which has idle priority: nobody waits for huge pages.
+  // On this thread, which has idle priority: nobody waits for huge pages, nor for
+  // what planning and packing left in the allocator.
   store_->CollapseSegments();
+  malloc_trim(0);
   return LoadedModel{
       .model = std::move(loaded.model),
       .weights = {.generation = loaded.generation, .weights_id = loaded.weights_id.ToHex()}};

@@ -24,6 +24,7 @@
 #include "server/model_loading.h"
 #include "server/observability/metrics.h"
 #include "server/observability/metrics_listener.h"
+#include "server/observability/version.h"
 #include "server/predict/predict_router.h"
 #include "server/repository/model_repository.h"
 #include "server/rpc/grpc_server.h"
@@ -32,7 +33,6 @@
 #include "server/status_page.h"
 #include "server/store_usage.h"
 #include "server/stream_plan.h"
-#include "server/version.h"
 #include "server/versions/routing_snapshot.h"
 
 namespace paramd {

@@ -7,8 +7,8 @@
 #include "absl/base/log_severity.h"
 #include "absl/log/globals.h"
 #include "absl/log/initialize.h"
+#include "server/observability/version.h"
 #include "server/paramctl/command.h"
-#include "server/version.h"
 
 namespace paramd {
 namespace {

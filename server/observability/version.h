@@ -1,6 +1,6 @@
 // What this build is.
-#ifndef PARAMD_SERVER_VERSION_H_
-#define PARAMD_SERVER_VERSION_H_
+#ifndef PARAMD_SERVER_OBSERVABILITY_VERSION_H_
+#define PARAMD_SERVER_OBSERVABILITY_VERSION_H_
 
 #include <string>
 
@@ -14,4 +14,4 @@ std::string VersionText();
 
 }  // namespace paramd
 
-#endif  // PARAMD_SERVER_VERSION_H_
+#endif  // PARAMD_SERVER_OBSERVABILITY_VERSION_H_

@@ -1,4 +1,4 @@
-#include "server/version.h"
+#include "server/observability/version.h"
 
 #include <cstdlib>
 
