@@ -419,12 +419,12 @@ absl::Status Check(const OpSpec& spec, const SliceParams& slice) {
     const int64_t count = y.dim(i);
     if (step == 0) return Bad(spec, "step of dimension ", i, " is 0");
     if (count == 0) continue;
-    // The last index is start + (count - 1) step: asked without the product.
-    const int64_t room = step > 0 ? x.dim(i) - 1 - start : start;
-    // Steps beyond the dimension reach nothing a second time.
-    const bool fits =
-        start >= 0 && start < x.dim(i) &&
-        (count == 1 || (step != INT64_MIN && (step > 0 ? step : -step) <= room / (count - 1)));
+    bool fits = start >= 0 && start < x.dim(i);
+    if (fits && count > 1) {
+      // The last index is start + (count - 1) step: asked without the product.
+      const int64_t room = step > 0 ? x.dim(i) - 1 - start : start;
+      fits = step != INT64_MIN && (step > 0 ? step : -step) <= room / (count - 1);
+    }
     if (!fits) {
       return Bad(spec, "dimension ", i, " of ", x.ToString(), ": start ", start, ", step ", step,
                  " and ", count, " elements reach outside");

@@ -109,6 +109,7 @@ std::vector<BadSpec> BadSpecs() {
       {"has 6 elements", Spec(ReshapeParams{}, {Activation({2, 3})}, Activation({7}))},
       {"reach outside", Spec(SliceParams{{1}, {2}}, {Activation({6})}, Activation({4}))},
       {"reach outside", Spec(SliceParams{{-1}, {1}}, {Activation({6})}, Activation({1}))},
+      {"reach outside", Spec(SliceParams{{INT64_MIN}, {1}}, {Activation({6})}, Activation({1}))},
       {"reach outside", Spec(SliceParams{{5}, {INT64_MIN}}, {Activation({6})}, Activation({2}))},
       {"reach outside", Spec(SliceParams{{0}, {INT64_MAX}}, {Activation({6})}, Activation({3}))},
       {"step of dimension 0 is 0", Spec(SliceParams{{0}, {0}}, {Activation({6})}, Activation({6}))},
