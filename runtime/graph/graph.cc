@@ -226,17 +226,22 @@ absl::Status Graph::Compact() {
         StrCat("the graph has a cycle through node '", nodes_[at].name, "' (", nodes_[at].op, ")"));
   }
 
+  Reorder(order);
+  return absl::OkStatus();
+}
+
+void Graph::Reorder(const std::vector<NodeId>& order) {
   std::vector<Node> kept;
-  kept.reserve(total);
+  kept.reserve(order.size());
   for (NodeId id : order) kept.push_back(std::move(node(id)));
   nodes_ = std::move(kept);
   for (Value& value : values_) value.producer = kNone;
   for (size_t n = 0; n < nodes_.size(); ++n) {
+    if (nodes_[n].dead) continue;  // What it made, another node makes now, or nobody.
     for (ValueId output : nodes_[n].outputs) {
       if (output != kNone) value(output).producer = static_cast<NodeId>(n);
     }
   }
-  return absl::OkStatus();
 }
 
 }  // namespace paramd

@@ -139,6 +139,9 @@ class Graph {
   std::vector<bool> ConstantsInUse() const;
   // Every reader of `from` (graph outputs too) reads `to` instead.
   void ReplaceUses(ValueId from, ValueId to);
+  // Puts the nodes into this order, which names each of them once, wherever
+  // their producers come to stand: Compact sorts what must be sorted.
+  void Reorder(const std::vector<NodeId>& order);
   // Drops dead nodes and nodes whose outputs nobody reads, sorts the rest
   // stably so that producers come first. InvalidArgument for a cycle, naming a node in it.
   absl::Status Compact();

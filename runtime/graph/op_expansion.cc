@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
@@ -182,15 +183,24 @@ bool IsExpanded(std::string_view domain, std::string_view op) {
 
 absl::Status ExpandOperators(Graph& graph) {
   const size_t count = graph.nodes().size();
+  // New nodes are appended, and belong where the old one stood: a program runs
+  // nodes in order, and values that wait for the end hold memory.
+  std::vector<NodeId> order;
   for (size_t n = 0; n < count; ++n) {
     const auto id = static_cast<NodeId>(n);
+    order.push_back(id);
     if (graph.node(id).dead || !graph.node(id).domain.empty()) continue;
     for (const Expansion& row : kExpansions) {
       if (graph.node(id).op != row.op) continue;
+      const size_t before = graph.nodes().size();
       PARAMD_RETURN_IF_ERROR(row.expand(graph, id));
+      for (size_t made = before; made < graph.nodes().size(); ++made) {
+        order.push_back(static_cast<NodeId>(made));
+      }
       break;
     }
   }
+  if (graph.nodes().size() != count) graph.Reorder(order);
   return absl::OkStatus();
 }
 

@@ -161,13 +161,38 @@ absl::StatusOr<Types> InferLogical(const InferContext& context) {
   return InferBinaryAs(context, DType::kBool);
 }
 
+// An exponent that is one known number and has an op of its own: x^2 is x x,
+// the square of every mean-square norm. It may then be of another type than x.
+std::optional<double> SimpleExponent(const InferContext& context) {
+  const Tensor* tensor = Known(context, 1);
+  const SymbolicShape* x = InputShape(context, 0);
+  if (tensor == nullptr || x == nullptr || tensor->shape().elements() != 1 ||
+      static_cast<size_t>(tensor->shape().rank()) > x->size()) {
+    return std::nullopt;
+  }
+  const auto values = FloatValues(tensor->view());
+  if (!values.has_value()) return std::nullopt;
+  const double exponent = values->front();
+  return exponent == 1 || exponent == 2 ? std::optional<double>(exponent) : std::nullopt;
+}
+
 absl::StatusOr<Types> InferPow(const InferContext& context) {
-  if (HasInput(context, 1) && InputDType(context, 0) != InputDType(context, 1)) {
+  if (SimpleExponent(context).has_value()) return InferNumber(context);
+  if (InputDType(context, 0) != InputDType(context, 1)) {
     return absl::UnimplementedError(StrCat("an exponent of type ",
                                            DTypeName(InputDType(context, 1)), " for a base of ",
                                            DTypeName(InputDType(context, 0))));
   }
   return InferArithmetic(context);
+}
+
+absl::StatusOr<OpRow::Lowered> LowerPow(const InferContext& context, const Types& outputs) {
+  const std::optional<double> exponent = SimpleExponent(context);
+  if (!exponent.has_value()) {
+    return MakeLowered(context, outputs, BinaryParams{BinaryKind::kPow}, {0, 1});
+  }
+  if (*exponent == 1) return MakeLowered(context, outputs, ReshapeParams{}, {0});
+  return MakeLowered(context, outputs, BinaryParams{BinaryKind::kMul}, {0, 0});
 }
 
 absl::StatusOr<Types> InferMod(const InferContext& context) {
@@ -226,7 +251,7 @@ constexpr OpRow kRows[] = {
     {"", "Sub", 7, kOpsetMax, 2, 2, 1, InferArithmetic, LowerBinary<BinaryKind::kSub>},
     {"", "Mul", 7, kOpsetMax, 2, 2, 1, InferArithmetic, LowerBinary<BinaryKind::kMul>},
     {"", "Div", 7, kOpsetMax, 2, 2, 1, InferArithmetic, LowerBinary<BinaryKind::kDiv>},
-    {"", "Pow", 7, kOpsetMax, 2, 2, 1, InferPow, LowerBinary<BinaryKind::kPow>},
+    {"", "Pow", 7, kOpsetMax, 2, 2, 1, InferPow, LowerPow},
     {"", "Mod", 10, kOpsetMax, 2, 2, 1, InferMod, LowerBinary<BinaryKind::kMod>},
     {"", "Sum", 6, kOpsetMax, 1, 2, 1, InferVariadic, LowerBinary<BinaryKind::kAdd>},
     {"", "Min", 6, kOpsetMax, 1, 2, 1, InferVariadic, LowerBinary<BinaryKind::kMin>},

@@ -184,6 +184,34 @@ TEST(OnnxImport, ExpandsManyOperandsSplitAndPRelu) {
   EXPECT_THAT(y[2].view().as<float>(), testing::ElementsAre(-2, 2, -3, 8, 10));
 }
 
+TEST(OnnxImport, PutsTheNodesOfAnExpansionWhereTheOldOneStood) {
+  ASSERT_OK_AND_ASSIGN(TestModel model, ImportBytes(OnnxBuilder()
+                                                        .Input("x", DType::kF32, {"N", "4"})
+                                                        .Node("Max", {"x", "x", "x"}, {"m"})
+                                                        .Node("Exp", {"x"}, {"e"})
+                                                        .Node("Add", {"m", "e"}, {"y"})
+                                                        .Output("y")
+                                                        .Build()));
+  std::vector<std::string> ops;
+  for (const Node& node : model.graph().nodes()) ops.push_back(node.op);
+  EXPECT_THAT(ops, testing::ElementsAre("Max", "Max", "Exp", "Add"));
+}
+
+TEST(OnnxImport, SquaresWithoutRaisingToAPower) {
+  // The exponent's type may then differ from the base's.
+  ASSERT_OK_AND_ASSIGN(TestModel model, ImportBytes(OnnxBuilder()
+                                                        .Input("x", DType::kF32, {"N"})
+                                                        .Ints("two", {}, {2})
+                                                        .Node("Pow", {"x", "two"}, {"y"})
+                                                        .Output("y")
+                                                        .Build()));
+  std::vector<Tensor> inputs;
+  inputs.push_back(Tensor::Of<float>(DType::kF32, Shape{3}, {{-3, 0, 0.5}}));
+  ASSERT_OK_AND_ASSIGN(const std::vector<Tensor> y,
+                       RunGraph(model.graph(), *model.checkpoint, inputs));
+  EXPECT_THAT(y[0].view().as<float>(), testing::ElementsAre(9, 0, 0.25));
+}
+
 TEST(OnnxImport, NamesAllThatIsMissingAtOnce) {
   const auto model = ImportBytes(OnnxBuilder(17)
                                      .Domain("com.example", 3)
