@@ -56,6 +56,8 @@ absl::StatusOr<LoadedModel> ModelLoading::Load(const LoadRequest& request,
   options.threads = streams_.threads_per_stream;
   options.loader_threads = std::max(1, static_cast<int>(config_.loader_threads));
   options.max_batch_size = config.max_batch_size;
+  // A call that rides alone is answered bit for bit alike, whatever else is asked.
+  if (config.batch_invariant) options.max_batch_size = 0;
   options.streams = streams_.streams;
   options.config = ConfigText(config, options.precision);
   options.programs_max = static_cast<size_t>(config_.compiled_shapes_max);
