@@ -27,7 +27,9 @@ absl::Span<const OpRow> LinearOps();
 absl::Span<const OpRow> MovementOps();
 absl::Span<const OpRow> NnOps();
 absl::Span<const OpRow> ReduceOps();
+absl::Span<const OpRow> ReshapeOps();
 absl::Span<const OpRow> ShapeOps();
+absl::Span<const OpRow> SlicingOps();
 
 bool HasInput(const InferContext& context, int i);
 // Null where the input is absent or of unknown rank.

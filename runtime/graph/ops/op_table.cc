@@ -98,7 +98,7 @@ std::vector<const OpRow*> AllOps() {
   std::vector<const OpRow*> rows;
   for (absl::Span<const OpRow> family :
        {ops::ElementwiseOps(), ops::LinearOps(), ops::MovementOps(), ops::NnOps(), ops::ReduceOps(),
-        ops::ShapeOps()}) {
+        ops::ReshapeOps(), ops::ShapeOps(), ops::SlicingOps()}) {
     for (const OpRow& row : family) rows.push_back(&row);
   }
   return rows;
