@@ -75,8 +75,9 @@ absl::StatusOr<LoadedModel> ModelLoading::Load(const LoadRequest& request,
             << loaded.model->parameters().counts().trained() << " parameters, generation "
             << loaded.generation << ", weights " << loaded.weights_id.ShortHex()
             << ", batching: " << description.batching_reason;
-  // On this thread, which has idle priority: nobody waits for huge pages, nor for
-  // what planning and packing left in the allocator.
+  // At idle priority, but before the version serves: its first answer waits for
+  // both.
+  // TODO(issue 3): after publishing, once VersionManager has a step for it.
   store_->CollapseSegments();
   malloc_trim(0);
   return LoadedModel{
