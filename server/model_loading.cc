@@ -75,14 +75,14 @@ absl::StatusOr<LoadedModel> ModelLoading::Load(const LoadRequest& request,
             << loaded.model->parameters().counts().trained() << " parameters, generation "
             << loaded.generation << ", weights " << loaded.weights_id.ShortHex()
             << ", batching: " << description.batching_reason;
-  // At idle priority, but before the version serves: its first answer waits for
-  // both.
-  // TODO(issue 3): after publishing, once VersionManager has a step for it.
-  store_->CollapseSegments();
-  malloc_trim(0);
   return LoadedModel{
       .model = std::move(loaded.model),
       .weights = {.generation = loaded.generation, .weights_id = loaded.weights_id.ToHex()}};
+}
+
+void ModelLoading::Tidy() const {
+  store_->CollapseSegments();
+  malloc_trim(0);
 }
 
 }  // namespace paramd

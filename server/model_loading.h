@@ -25,6 +25,9 @@ class ModelLoading {
 
   // REQUIRES: request.config holds a ModelConfig.
   absl::StatusOr<LoadedModel> Load(const LoadRequest& request, const LoadProgress& progress) const;
+  // What a load leaves for later: sealed segments become huge pages, and the heap
+  // that reading and packing took goes back to the system.
+  void Tidy() const;
 
  private:
   const ServerConfig config_;

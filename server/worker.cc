@@ -189,6 +189,7 @@ void Worker::Impl::StartVersions() {
   parts.load = [this](const LoadRequest& request, const LoadProgress& progress) {
     return loading_->Load(request, progress);
   };
+  parts.tidy = [this] { loading_->Tidy(); };
   parts.new_arena = [] { return Arena::Create(kArenaAddressBytes); };
   parts.on_loader_thread_start = StartLoaderThread;
   parts.on_change = [this](const ServingStatus& status) { PublishHealth(status); };

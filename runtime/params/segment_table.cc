@@ -62,6 +62,9 @@ InProcessSegmentTable::InProcessSegmentTable(const InProcessSegmentTableOptions&
 
 InProcessSegmentTable::~InProcessSegmentTable() {
   MutexLock lock(&mutex_);
+  for (const auto& [name, held] : holdings_) {
+    for (uint64_t segment_id : held.segment_ids) ReleaseLocked(segment_id);
+  }
   CHECK(segments_.empty()) << segments_.size() << " segments are still leased";
   CHECK(builds_.empty()) << builds_.size() << " segments are still being built";
 }
@@ -194,17 +197,65 @@ void InProcessSegmentTable::Abandon(uint64_t ticket) {
   EndBuild(ticket);
 }
 
+UniqueFd InProcessSegmentTable::ReleaseLocked(uint64_t segment_id) {
+  const auto found = segments_.find(segment_id);
+  CHECK(found != segments_.end()) << "segment " << segment_id << " is not leased";
+  if (--found->second.info.leases > 0) return UniqueFd();
+  for (const EntryPlace& place : found->second.info.places) keys_.erase(place.key);
+  sealed_bytes_ -= found->second.info.bytes;
+  UniqueFd last = std::move(found->second.fd);
+  segments_.erase(found);
+  changed_.SignalAll();
+  return last;
+}
+
 void InProcessSegmentTable::Release(uint64_t segment_id) {
   UniqueFd closed;  // After the lock: freeing gigabytes takes a while.
   MutexLock lock(&mutex_);
-  const auto found = segments_.find(segment_id);
-  CHECK(found != segments_.end()) << "segment " << segment_id << " is not leased";
-  if (--found->second.info.leases > 0) return;
-  for (const EntryPlace& place : found->second.info.places) keys_.erase(place.key);
-  sealed_bytes_ -= found->second.info.bytes;
-  closed = std::move(found->second.fd);
-  segments_.erase(found);
-  changed_.SignalAll();
+  closed = ReleaseLocked(segment_id);
+}
+
+absl::Status InProcessSegmentTable::Hold(Holding holding) {
+  std::vector<UniqueFd> closed;
+  MutexLock lock(&mutex_);
+  Held held;
+  for (const ContentId& key : holding.keys) {
+    const auto found = keys_.find(key);
+    if (found == keys_.end() || found->second.segment_id == 0) {
+      return absl::NotFoundError(
+          StrCat("'", holding.name, "' cannot hold ", key.ShortHex(), ": it is not resident"));
+    }
+    held.segment_ids.push_back(found->second.segment_id);
+  }
+  std::sort(held.segment_ids.begin(), held.segment_ids.end());
+  held.segment_ids.erase(std::unique(held.segment_ids.begin(), held.segment_ids.end()),
+                         held.segment_ids.end());
+  for (uint64_t segment_id : held.segment_ids) ++segments_.at(segment_id).info.leases;
+  held.holding = std::move(holding);
+  Held& place = holdings_[held.holding.name];
+  // The old one goes after the new one stands: what both hold never drops to none.
+  for (uint64_t segment_id : place.segment_ids) closed.push_back(ReleaseLocked(segment_id));
+  place = std::move(held);
+  return absl::OkStatus();
+}
+
+void InProcessSegmentTable::Unhold(std::string_view name) {
+  std::vector<UniqueFd> closed;
+  MutexLock lock(&mutex_);
+  const auto found = holdings_.find(name);
+  if (found == holdings_.end()) return;
+  for (uint64_t segment_id : found->second.segment_ids) {
+    closed.push_back(ReleaseLocked(segment_id));
+  }
+  holdings_.erase(found);
+}
+
+std::vector<SegmentTable::Holding> InProcessSegmentTable::Holdings() const {
+  MutexLock lock(&mutex_);
+  std::vector<Holding> list;
+  list.reserve(holdings_.size());
+  for (const auto& [name, held] : holdings_) list.push_back(held.holding);
+  return list;
 }
 
 std::vector<SegmentTable::SegmentInfo> InProcessSegmentTable::List() const {

@@ -10,6 +10,8 @@
 //   Put(ticket, fd) -> resident, with a lease for the builder
 //   Abandon(ticket) -> absent again; whoever waits may build it
 //   Release         -> one lease less; at none the descriptor is closed at once
+//   Hold(name, ...) -> one lease more, the table's own, until Unhold(name): how
+//                      a loaded version outlives the process that loaded it
 //
 // InProcessSegmentTable lives inside the worker (tests, --no-keeper). The keeper
 // process brings a second implementation that speaks over a Unix socket, so a
@@ -21,6 +23,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -118,6 +123,21 @@ class SegmentTable {
   virtual void Abandon(uint64_t ticket) = 0;
   virtual void Release(uint64_t segment_id) = 0;
 
+  // A named set of entries that the table itself keeps, and what its maker
+  // wants to find again with it; opaque here.
+  struct Holding {
+    std::string name;  // "digits/3": one loaded version.
+    std::vector<ContentId> keys;
+    std::string note;
+  };
+  // Replaces a holding of the same name, in one step. NotFound if a key is not
+  // resident: then nothing changed.
+  virtual absl::Status Hold(Holding holding) = 0;
+  // No holding of that name: nothing happens.
+  virtual void Unhold(std::string_view name) = 0;
+  // By name.
+  virtual std::vector<Holding> Holdings() const = 0;
+
   virtual std::vector<SegmentInfo> List() const = 0;
   virtual Usage usage() const = 0;
 
@@ -145,6 +165,9 @@ class InProcessSegmentTable final : public SegmentTable {
                                std::vector<EntryPlace> places) override;
   void Abandon(uint64_t ticket) override;
   void Release(uint64_t segment_id) override;
+  absl::Status Hold(Holding holding) override;
+  void Unhold(std::string_view name) override;
+  std::vector<Holding> Holdings() const override;
   std::vector<SegmentInfo> List() const override;
   Usage usage() const override;
   uint64_t NextGeneration() override;
@@ -169,6 +192,8 @@ class InProcessSegmentTable final : public SegmentTable {
   absl::Status CheckSizes(absl::Span<const EntryRequest> requests) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<LentSegment> Lend(uint64_t segment_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // One lease less; the descriptor of the last one, to be closed without the lock.
+  UniqueFd ReleaseLocked(uint64_t segment_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The build's reservation and keys go; who waits looks again.
   void EndBuild(uint64_t ticket) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -178,6 +203,11 @@ class InProcessSegmentTable final : public SegmentTable {
   absl::flat_hash_map<ContentId, Where> keys_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<uint64_t, Segment> segments_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<uint64_t, Build> builds_ ABSL_GUARDED_BY(mutex_);
+  struct Held {
+    Holding holding;
+    std::vector<uint64_t> segment_ids;  // Each once.
+  };
+  std::map<std::string, Held, std::less<>> holdings_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;  // Tickets and segments.
   uint64_t next_generation_ ABSL_GUARDED_BY(mutex_);
   uint64_t sealed_bytes_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -267,8 +267,10 @@ class VersionManager::Impl {
           case VersionStep::kLoad:
           case VersionStep::kReload:
             EnterLocked(instance, VersionState::kLoading, "");
-            load = LoadRequest{
-                {name, instance->version.number}, instance->version.directory, instance->config};
+            load = LoadRequest{{name, instance->version.number},
+                               instance->version.directory,
+                               instance->version.revision,
+                               instance->config};
             break;
           case VersionStep::kUnload:
             // Desired ones that do not serve yet: this one makes room for them.
@@ -397,6 +399,12 @@ class VersionManager::Impl {
       }
     }
     TakeSteps();
+    Tidy();
+  }
+
+  // After everything that waits to be loaded: no answer depends on it.
+  void Tidy() {
+    if (parts_.tidy) loaders_.Post(parts_.tidy);
   }
 
   absl::StatusOr<ModelHandle> MakeVersion(uint64_t id, const VersionId& version_id,
@@ -420,20 +428,26 @@ class VersionManager::Impl {
         std::move(metrics), *std::move(batcher), parts_.clock->Now());
     return ModelHandle(std::move(version), [this, id](std::unique_ptr<const ModelVersion> last) {
       control_.Post([this, id, last = std::move(last)]() mutable {
+        const VersionId version_id = last->id();
+        const WeightsIdentity weights = {last->generation(), last->weights_id()};
         last.reset();
-        FinishUnload(id);
+        FinishUnload(id, version_id, weights);
       });
     });
   }
 
-  void FinishUnload(uint64_t id) {
+  void FinishUnload(uint64_t id, const VersionId& version_id, const WeightsIdentity& weights) {
+    bool stopping = false;
     {
       MutexLock lock(&mutex_);
       Instance* const instance = FindLocked(id);
       CHECK(instance != nullptr);
       EnterLocked(instance, VersionState::kUnloaded, "");
+      stopping = stopping_;
     }
+    if (!stopping && parts_.on_unloaded) parts_.on_unloaded(version_id, weights);
     TakeSteps();
+    if (!stopping) Tidy();
   }
 
   Instance* FindLocked(uint64_t id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {

@@ -59,6 +59,7 @@ struct DesiredModel {
 struct LoadRequest {
   VersionId id;
   std::string directory;
+  std::string revision;  // DesiredVersion::revision.
   std::any config;
 };
 
@@ -115,6 +116,12 @@ struct VersionManagerParts {
   std::function<absl::StatusOr<std::unique_ptr<Arena>>()> new_arena;
   // Called first thing on each loader thread (idle priority, kernel threads).
   std::function<void()> on_loader_thread_start;
+  // Work on memory that no answer should wait for (huge pages, giving free pages
+  // back). Called on a loader thread after a version began to serve or went.
+  std::function<void()> tidy;
+  // Called on the control thread when a version that nobody wants any more was
+  // destroyed; not for those that Shutdown destroys.
+  std::function<void(const VersionId&, const WeightsIdentity&)> on_unloaded;
   // Called on the control thread after anything in ServingStatus changed.
   std::function<void(const ServingStatus&)> on_change;
 };

@@ -61,6 +61,38 @@ TEST_F(SegmentTableTest, ASegmentLivesAsLongAsItsLeases) {
   table_.Abandon(third.ticket);
 }
 
+TEST_F(SegmentTableTest, AHoldingKeepsWhatItNamesWhenTheLastLeaseEnds) {
+  const std::vector<EntryRequest> wanted = {{Key(1), 100}, {Key(2), 100}};
+  ASSERT_OK_AND_ASSIGN(auto claim, Claim(wanted));
+  const uint64_t id = Build(claim, wanted);
+  EXPECT_THAT(table_.Hold({.name = "digits/1", .keys = {Key(1), Key(3)}}),
+              StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_TRUE(table_.Holdings().empty());
+  ASSERT_OK(table_.Hold({.name = "digits/1", .keys = {Key(1), Key(2)}, .note = "first"}));
+  table_.Release(id);
+  EXPECT_EQ(table_.usage().segments, 1u);
+
+  // Under the same name again: nothing that both hold is dropped in between.
+  ASSERT_OK(table_.Hold({.name = "digits/1", .keys = {Key(2)}, .note = "second"}));
+  ASSERT_EQ(table_.Holdings().size(), 1u);
+  EXPECT_EQ(table_.Holdings()[0].note, "second");
+  EXPECT_EQ(table_.List()[0].leases, 1u);
+
+  table_.Unhold("digits/2");  // Never held.
+  EXPECT_EQ(table_.usage().segments, 1u);
+  table_.Unhold("digits/1");
+  EXPECT_EQ(table_.usage().segments, 0u);
+  EXPECT_EQ(table_.usage().sealed_bytes, 0u);
+}
+
+TEST_F(SegmentTableTest, WhatIsBeingBuiltCannotBeHeld) {
+  const std::vector<EntryRequest> wanted = {{Key(1), 100}};
+  ASSERT_OK_AND_ASSIGN(auto claim, Claim(wanted));
+  EXPECT_THAT(table_.Hold({.name = "early", .keys = {Key(1)}}),
+              StatusIs(absl::StatusCode::kNotFound));
+  table_.Abandon(claim.ticket);
+}
+
 TEST_F(SegmentTableTest, RefusesWithBothNumbersWhenFull) {
   ASSERT_OK_AND_ASSIGN(auto first, Claim({{Key(1), 8 * kPageBytes}}));
   const auto second = Claim({{Key(2), 2 * kPageBytes + 1}});
