@@ -12,6 +12,7 @@
 #define PARAMD_SERVER_KEEPER_KEEPER_CLIENT_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -20,54 +21,26 @@
 #include "absl/status/statusor.h"
 #include "runtime/base/unique_fd.h"
 #include "runtime/params/segment_table.h"
+#include "server/keeper/keeper_protocol.h"
 #include "server/state/state_store.h"
 
 namespace paramd {
 
-// What a worker says of itself when it connects.
-struct WorkerHello {
-  int64_t pid = 0;
-  std::string build;  // VersionText().
-  // Of manifests and packed layouts (oneDNN's version, instruction set): holdings
-  // of another format are not restored from, but loaded anew.
-  std::string format;
-};
-
-// What the keeper answers.
-struct KeeperWelcome {
-  // Inherited sockets, listening. grpc is always there.
-  UniqueFd grpc_listener;
-  UniqueFd admin_listener;  // May be invalid: no admin socket.
-  // Events, see KeeperEvent; one byte each, from the keeper only.
-  UniqueFd events;
-  // Shared page for breadcrumbs (breadcrumb.h); writable by the worker.
-  UniqueFd breadcrumb;
-  // Another worker serves still: come up, call ReportReady, and accept no
-  // connection and bind no port before kServe.
-  bool successor = false;
-  // How often workers have died since the keeper started, for a metric.
-  uint64_t crashes = 0;
-  struct Quarantined {
-    std::string version;  // "digits/3".
-    std::string reason;   // "the worker crashed 3 times while running it".
-  };
-  // Not to be loaded until their files change or somebody asks.
-  std::vector<Quarantined> quarantined;
-};
-
-enum class KeeperEvent : uint8_t {
-  kServe = 'S',    // Accept connections from now on.
-  kRetire = 'R',   // Accept none; serve what is connected until it has gone, then exit.
-  kStop = 'T',     // As SIGTERM: readiness off, grace, drain, exit.
-  kChanged = 'C',  // Another worker's claim ended: who waits in Claim looks again.
-  kRescan = 'H',   // The keeper got SIGHUP.
-};
+// The exit status of a worker whose keeper is gone.
+inline constexpr int kKeeperLostExit = 75;  // EX_TEMPFAIL: start again.
 
 class KeeperClient final : public SegmentTable, public StateStore {
  public:
-  // `socket` is the worker's end (PARAMD_KEEPER_FD).
+  // The reaction to a keeper that is gone or speaks nonsense; the call that found
+  // out returns an error (or nothing) after it, if it returns.
+  using OnLost = std::function<void(const absl::Status&)>;
+
+  // `socket` is the worker's end (PARAMD_KEEPER_FD). FailedPrecondition: the
+  // keeper is of another version. `on_lost` is called at most once, on the
+  // thread that found out; empty: a log line and _exit(kKeeperLostExit).
   static absl::StatusOr<std::unique_ptr<KeeperClient>> Connect(UniqueFd socket,
-                                                               const WorkerHello& hello);
+                                                               const WorkerHello& hello,
+                                                               OnLost on_lost = {});
   ~KeeperClient() override;
 
   // Moves the descriptors out; once.
@@ -80,12 +53,7 @@ class KeeperClient final : public SegmentTable, public StateStore {
   // Asks for a successor from the binary that is installed now (paramctl
   // upgrade). FailedPrecondition: one is on its way already.
   absl::Status RequestUpgrade();
-  struct UpgradeStatus {
-    enum class Phase : uint8_t { kNone, kStarting, kDraining, kDone, kFailed };
-    Phase phase = Phase::kNone;
-    int64_t serving_pid = 0;
-    std::string message;
-  };
+  using UpgradeStatus = paramd::UpgradeStatus;
   UpgradeStatus upgrade_status() const;
   // On the acceptor thread, when kChanged came.
   void NoticeChanged();

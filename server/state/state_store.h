@@ -12,7 +12,9 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "runtime/base/mutex.h"
 
@@ -46,6 +48,8 @@ class MemoryStateStore final : public StateStore {
 
   absl::StatusOr<StoredState> Read() const override;
   absl::StatusOr<uint64_t> CompareAndSet(uint64_t expected, std::string bytes) override;
+  // Takes a state that was saved elsewhere, if it is newer than this one.
+  absl::Status AdoptIfNewer(StoredState state);
 
  private:
   MemoryStateStore(std::string file, StoredState state)
