@@ -59,6 +59,13 @@ bool AllDigits(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
+// Read-me files and scripts may lie beside the model folders; a model that lies
+// there was put into the wrong place.
+bool LooksLikeAModel(std::string_view name) {
+  return name.ends_with(".onnx") || name.ends_with(".safetensors") || name.ends_with(".gguf") ||
+         name == "config.pbtxt";
+}
+
 }  // namespace
 
 absl::Status CheckModelName(std::string_view name) { return CheckName("model", name); }
@@ -124,8 +131,9 @@ absl::StatusOr<RepositoryListing> ModelRepository::Scan() const {
     } else if (absl::IsNotFound(model.status())) {
       AddWarning(StrCat(Quoted(name), " is a link to nothing, or was just removed"),
                  &listing.warnings);
-    } else {
-      AddWarning(std::string(model.status().message()), &listing.warnings);
+    } else if (LooksLikeAModel(name)) {
+      AddWarning(StrCat(model.status().message(), ": expected <model>/<version>/", name),
+                 &listing.warnings);
     }
   }
   return listing;

@@ -88,6 +88,7 @@ TEST(ModelRepository, OneBadModelNeverHidesTheOthers) {
   folder.MakeFolder("no-model/1");
   folder.Write("other-name/1/model.onnx", "x");
   folder.Write("other-name/config.pbtxt", "name: \"something\"");
+  folder.Write("net.onnx", "x");
   folder.Write("README.md", "a file beside the models");
 
   const RepositoryListing listing = Scan(folder);
@@ -104,7 +105,9 @@ TEST(ModelRepository, OneBadModelNeverHidesTheOthers) {
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("has no model.onnx")));
   EXPECT_THAT(Find(listing, "other-name").status,
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'something'")));
-  EXPECT_THAT(listing.warnings, ElementsAre(HasSubstr("'README.md' is not a folder")));
+  // README.md harms nobody; a model in the wrong place does.
+  EXPECT_THAT(listing.warnings,
+              ElementsAre("'net.onnx' is not a folder: expected <model>/<version>/net.onnx"));
 }
 
 TEST(ModelRepository, AVersionWithoutAModelIsNotSelectedAndTheOlderOneIs) {
