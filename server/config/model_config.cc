@@ -478,16 +478,6 @@ absl::Status CheckDeclared(std::string_view kind, bool dims_leave_out_batch,
 
 }  // namespace
 
-std::string_view PrecisionName(Precision precision) {
-  return precision == Precision::kBF16 ? "bf16" : "f32";
-}
-
-std::optional<Precision> PrecisionFromName(std::string_view name) {
-  if (name == "f32" || name == "fp32" || name == "float32") return Precision::kF32;
-  if (name == "bf16" || name == "bfloat16") return Precision::kBF16;
-  return std::nullopt;
-}
-
 absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view text) {
   if (text.size() > static_cast<size_t>(kModelConfigBytesMax)) {
     return absl::InvalidArgumentError(

@@ -22,13 +22,9 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "runtime/tensor/dtype.h"
+#include "server/config/precision.h"
 
 namespace paramd {
-
-// What a model's arithmetic runs in.
-enum class Precision { kF32, kBF16 };
-std::string_view PrecisionName(Precision precision);                // "f32", "bf16"
-std::optional<Precision> PrecisionFromName(std::string_view name);  // And "fp32", "float32".
 
 // Which of the versions in a model's folder are served.
 struct VersionPolicy {

@@ -314,6 +314,7 @@ absl::StatusOr<ParsedServerConfig> ParseServerConfig(absl::Span<const char* cons
       if (status.ok()) status = option.check(parsed.config);
       if (!status.ok()) return WithContext(status, option.name, *value, source);
     }
+    if (option.name == "admin-socket") parsed.config.admin_socket_is_default = !value.has_value();
     parsed.origins.push_back(
         {.name = option.name, .value = option.print(parsed.config), .source = source});
   }

@@ -23,7 +23,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "server/config/model_config.h"
+#include "server/config/precision.h"
 
 namespace paramd {
 
@@ -36,9 +36,19 @@ struct ServerConfig {
   std::string grpc_address = "127.0.0.1:8001";
   std::string metrics_address = "127.0.0.1:8002";  // Empty: no listener.
   std::string admin_socket;                        // Filled in by ParseServerConfig.
+  bool admin_socket_is_default = false;            // So is this: nobody named it.
+  bool admin_on_tcp = false;                       // ModelAdmin on grpc_address as well.
   bool watch = false;
+  bool auto_promote = true;  // Of models whose state does not say.
+  // How long a version that `default` left stays loaded.
+  absl::Duration keep_previous = absl::Minutes(10);
+  // Every version's bytes are hashed again that often; 0: only when asked.
+  absl::Duration verify_interval = absl::ZeroDuration();
+  std::string state_file;  // Of the desired state; empty: in memory only.
   bool strict_readiness = false;
   bool no_keeper = false;
+  // How long a successor may take until it is ready (paramctl upgrade).
+  absl::Duration upgrade_deadline = absl::Minutes(10);
 
   // Computing. 0 means: decided from the CPU budget at start.
   int64_t streams = 0;
@@ -52,6 +62,7 @@ struct ServerConfig {
   uint64_t parameter_capacity_bytes = 0;
   uint64_t queue_bytes_max = uint64_t{256} << 20;
   int64_t queue_requests_max = 1024;  // Of one model.
+  uint64_t load_rate_max = 0;         // Bytes a second that loading reads; 0: no limit.
 
   // The wire.
   uint64_t message_bytes_max = uint64_t{64} << 20;
@@ -59,7 +70,7 @@ struct ServerConfig {
   int64_t concurrent_streams_max = 1024;  // Of one connection.
   absl::Duration keepalive_time = absl::Minutes(1);
   absl::Duration keepalive_timeout = absl::Seconds(20);
-  absl::Duration connection_age_max = absl::Minutes(30);
+  absl::Duration connection_age_max = absl::Seconds(60);
   absl::Duration connection_age_grace = absl::Seconds(30);
 
   // Stopping: readiness off, then work is still taken for drain_grace, then

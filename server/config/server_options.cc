@@ -186,7 +186,23 @@ std::vector<ServerOption> BuildServerOptions() {
               "Unix socket of the operator, mode 0600; unless set /run/paramd/admin.sock for root, "
               "else $XDG_RUNTIME_DIR/paramd/admin.sock"),
           &C::admin_socket),
+      Switch(Row(kServing, "admin-on-tcp", "",
+                 "Take admin calls on the gRPC address too, from everybody who reaches it"),
+             &C::admin_on_tcp),
       Switch(Row(kServing, "watch", "", "Follow changes of the model repository"), &C::watch),
+      Switch(Row(kServing, "auto-promote", "",
+                 "Move a model's default to a new version as soon as that has passed its gate"),
+             &C::auto_promote),
+      Time(Row(kServing, "keep-previous", "TIME",
+               "How long the version that a name left stays loaded, so that rolling back is "
+               "instant"),
+           &C::keep_previous, absl::ZeroDuration(), 365 * kDay),
+      Time(Row(kServing, "verify-interval", "TIME",
+               "Hash the parameters in memory again that often, and report; 0 only when asked"),
+           &C::verify_interval, absl::ZeroDuration(), 365 * kDay),
+      Text(Row(kServing, "state-file", "PATH",
+               "Keep the desired state in this file too; empty keeps it in memory"),
+           &C::state_file),
       Switch(Row(kServing, "strict-readiness", "",
                  "Be ready only when every model serves; without it a model that failed to load "
                  "does not keep the others from serving"),
@@ -194,6 +210,9 @@ std::vector<ServerOption> BuildServerOptions() {
       Switch(Row(kServing, "no-keeper", "",
                  "Run the worker alone, with parameters held by this process only"),
              &C::no_keeper),
+      Time(Row(kServing, "upgrade-deadline", "TIME",
+               "How long the worker of a new binary may take until it is ready"),
+           &C::upgrade_deadline, absl::Seconds(1), kDay),
 
       Integer(Row(kComputing, "streams", "N",
                   "Batches that run at the same time; 0 decides from the CPU budget"),
@@ -223,6 +242,9 @@ std::vector<ServerOption> BuildServerOptions() {
             &C::queue_bytes_max, 1 << 20, uint64_t{1} << 40),
       Integer(Row(kMemory, "queue-requests-max", "N", "Requests that may wait for one model"),
               &C::queue_requests_max, 1, 1'000'000),
+      Bytes(Row(kMemory, "load-rate-max", "BYTES",
+                "Bytes a second that loading reads at most; 0 sets no limit"),
+            &C::load_rate_max, 1 << 10, uint64_t{1} << 50, true),
 
       Bytes(Row(kWire, "message-bytes-max", "BYTES", "Largest request and answer"),
             &C::message_bytes_max, 1 << 10, std::numeric_limits<int32_t>::max()),

@@ -25,6 +25,8 @@ RUNTIME = GRAPH | {
 SERVER = {
     "server/config",
     "server/observability",
+    "server/state",
+    "server/keeper",
     "server/repository",
     "server/batching",
     "server/versions",
@@ -44,8 +46,11 @@ MAY_INCLUDE = {
     "runtime/loading": RUNTIME,
     "server/config": RUNTIME | SERVER | {"proto"},
     "server/observability": RUNTIME | SERVER,
+    # The keeper's program: no model code, no metrics, no Protobuf.
+    "server/keeper": PARAMS | {"server/config", "server/observability", "server/state"},
+    "server/state": RUNTIME | SERVER,
     "server/repository": RUNTIME | SERVER,
-    "server/batching": RUNTIME | SERVER,
+    "server/batching": RUNTIME | SERVER - {"server/keeper", "server/state"},
     "server/versions": RUNTIME | SERVER,
     "server/predict": RUNTIME | SERVER,
     "server/rpc": RUNTIME | SERVER | {"proto"},
