@@ -68,6 +68,26 @@ uint64_t PageRoundedBytes(uint64_t bytes) {
   return std::max(kPageBytes, (bytes + kPageBytes - 1) / kPageBytes * kPageBytes);
 }
 
+absl::Status CheckSealed(int fd, uint64_t bytes) {
+  // The seals first: they are refused for what is not memory, and asking any
+  // other file for its size might wait for a disk or a network.
+  const int seals = ::fcntl(fd, F_GET_SEALS);
+  if (seals < 0) return absl::InvalidArgumentError("a segment is not sealable memory");
+  constexpr int kAll = kSeals | F_SEAL_SEAL;
+  if ((seals & kAll) != kAll) {
+    return absl::InvalidArgumentError(
+        StrCat("a segment has seals ", seals, ", expected at least ", kAll));
+  }
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return absl::ErrnoToStatus(errno, "cannot stat a segment");
+  if (bytes == 0 || bytes > kSealedBytesMax || info.st_size < 0 ||
+      static_cast<uint64_t>(info.st_size) != PageRoundedBytes(bytes)) {
+    return absl::InvalidArgumentError(
+        StrCat("a segment has ", info.st_size, " bytes, expected whole pages for ", bytes));
+  }
+  return absl::OkStatus();
+}
+
 MappedRange::MappedRange(MappedRange&& other) noexcept
     : address_(std::exchange(other.address_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
 

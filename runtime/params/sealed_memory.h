@@ -34,6 +34,12 @@ inline constexpr uint64_t kHugePageBytes = uint64_t{2} << 20;
 uint64_t PageRoundedBytes(uint64_t bytes);
 inline constexpr uint64_t kSealedBytesMax = uint64_t{1} << 46;
 
+// Whether a descriptor that came from another process is what Seal makes: a
+// memfd with every seal, F_SEAL_SEAL too, and exactly the pages that `bytes`
+// take, so that nobody keeps more memory than was counted. InvalidArgument with
+// what it is instead.
+absl::Status CheckSealed(int fd, uint64_t bytes);
+
 // One mapping; unmaps itself.
 class MappedRange {
  public:

@@ -75,6 +75,8 @@ class SegmentRegistry {
   absl::Status Hold(Holding holding, std::vector<Closed>* closed);
   void Unhold(std::string_view name, std::vector<Closed>* closed);
   std::vector<Holding> Holdings() const;
+  size_t holdings() const { return holdings_.size(); }
+  bool IsHeld(std::string_view name) const { return holdings_.contains(name); }
   std::vector<SegmentTable::SegmentInfo> List() const;
   SegmentTable::Usage usage() const;
   uint64_t NextGeneration() { return next_generation_++; }

@@ -13,9 +13,10 @@
 //   Hold(name, ...) -> one lease more, the table's own, until Unhold(name): how
 //                      a loaded version outlives the process that loaded it
 //
-// InProcessSegmentTable lives inside the worker (tests, --no-keeper). The keeper
-// process brings a second implementation that speaks over a Unix socket, so a
-// restarted worker finds everything resident; nothing else changes with it.
+// The books are SegmentRegistry's. InProcessSegmentTable is one with a lock,
+// inside the worker (tests, --no-keeper). KeeperClient (server/keeper) asks the
+// keeper's over a Unix socket, so a restarted worker finds everything resident;
+// nothing else changes with it.
 //
 // Thread-safety: thread-safe. Claim may block; nothing else does.
 #ifndef PARAMD_RUNTIME_PARAMS_SEGMENT_TABLE_H_
@@ -23,13 +24,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -154,6 +153,8 @@ struct InProcessSegmentTableOptions {
   uint64_t generation_start = 1;
 };
 
+class SegmentRegistry;
+
 class InProcessSegmentTable final : public SegmentTable {
  public:
   explicit InProcessSegmentTable(const InProcessSegmentTableOptions& options);
@@ -173,45 +174,10 @@ class InProcessSegmentTable final : public SegmentTable {
   uint64_t NextGeneration() override;
 
  private:
-  struct Segment {
-    UniqueFd fd;
-    SegmentInfo info;
-    uint64_t bytes = 0;  // Not rounded.
-  };
-  struct Build {
-    SegmentLayout layout;
-    uint64_t page_bytes = 0;
-    EntryKind kind = EntryKind::kTensor;
-  };
-  // Where a key is: in a segment, or in a build under a ticket.
-  struct Where {
-    uint64_t segment_id = 0;  // 0: being built.
-    uint64_t bytes = 0;
-  };
-
-  absl::Status CheckSizes(absl::Span<const EntryRequest> requests) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<LentSegment> Lend(uint64_t segment_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // One lease less; the descriptor of the last one, to be closed without the lock.
-  UniqueFd ReleaseLocked(uint64_t segment_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The build's reservation and keys go; who waits looks again.
-  void EndBuild(uint64_t ticket) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-
-  const InProcessSegmentTableOptions options_;
   mutable Mutex mutex_;
   CondVar changed_;
-  absl::flat_hash_map<ContentId, Where> keys_ ABSL_GUARDED_BY(mutex_);
-  absl::flat_hash_map<uint64_t, Segment> segments_ ABSL_GUARDED_BY(mutex_);
-  absl::flat_hash_map<uint64_t, Build> builds_ ABSL_GUARDED_BY(mutex_);
-  struct Held {
-    Holding holding;
-    std::vector<uint64_t> segment_ids;  // Each once.
-  };
-  std::map<std::string, Held, std::less<>> holdings_ ABSL_GUARDED_BY(mutex_);
-  uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;  // Tickets and segments.
-  uint64_t next_generation_ ABSL_GUARDED_BY(mutex_);
-  uint64_t sealed_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t reserved_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Behind a pointer: segment_registry.h speaks in the types of this header.
+  const std::unique_ptr<SegmentRegistry> registry_ ABSL_PT_GUARDED_BY(mutex_);
 };
 
 }  // namespace paramd

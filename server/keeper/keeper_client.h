@@ -57,6 +57,9 @@ class KeeperClient final : public SegmentTable, public StateStore {
   UpgradeStatus upgrade_status() const;
   // On the acceptor thread, when kChanged came.
   void NoticeChanged();
+  // On the acceptor thread, when the events' socket has closed: the keeper is
+  // gone, and a Claim that waits would never hear of it.
+  void NoticeClosed();
 
   // SegmentTable.
   absl::StatusOr<ClaimResult> Claim(absl::Span<const EntryRequest> requests,

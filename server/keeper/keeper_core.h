@@ -33,6 +33,9 @@ namespace paramd {
 
 using WorkerId = uint64_t;  // Never 0, never the same twice.
 
+// More loaded versions than any machine has.
+inline constexpr size_t kHoldingsMax = 100'000;
+
 // The process side, called from within Handle, Disconnect and Restore. It may
 // not call the core back.
 class KeeperEvents {
@@ -115,8 +118,15 @@ class KeeperCore {
     bool waiting = false;  // Was told to wait, and of no change since.
   };
 
+  static std::string SegmentName(uint64_t segment_id);
+  absl::Status Hello(WorkerId id, Worker* worker, const Frame& frame, std::vector<Frame>* replies);
   absl::Status Dispatch(WorkerId id, Worker* worker, Frame frame, std::vector<Frame>* replies);
+  absl::Status Claim(WorkerId id, Worker* worker, const Frame& frame, std::vector<Frame>* replies);
   absl::Status Put(WorkerId id, Frame frame, std::vector<Frame>* replies);
+  absl::Status GiveBack(WorkerId id, const Frame& frame, std::vector<Frame>* replies);
+  absl::Status Named(WorkerId id, const Frame& frame, std::vector<Frame>* replies);
+  absl::Status Ask(WorkerId id, const Frame& frame, std::vector<Frame>* replies);
+  absl::Status Hold(SegmentTable::Holding holding, std::vector<SegmentRegistry::Closed>* closed);
   void Close(std::vector<SegmentRegistry::Closed> closed);
   // Builds ended: wakes whoever waits for one.
   void TellWaiting();

@@ -54,6 +54,8 @@ class MemoryStateStore final : public StateStore {
  private:
   MemoryStateStore(std::string file, StoredState state)
       : file_(std::move(file)), state_(std::move(state)) {}
+  // The file first, then the memory.
+  absl::Status Replace(StoredState state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string file_;
   mutable Mutex mutex_;
