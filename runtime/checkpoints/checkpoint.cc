@@ -89,7 +89,7 @@ uint32_t Checkpoint::AddFile(std::unique_ptr<FileSource> file) {
 absl::Status Checkpoint::AddTensor(CheckpointTensor tensor) {
   if (tensor.encoding == CheckpointTensor::Encoding::kInline) {
     CHECK_EQ(tensor.inline_bytes.size(), tensor.bytes);
-  } else {
+  } else if (tensor.encoding != CheckpointTensor::Encoding::kAbsent) {
     CHECK_LT(tensor.file, files_.size());
     const FileSource& file = *files_[tensor.file];
     if (!RangeIsInside(tensor.offset, tensor.file_bytes, file.size())) {
@@ -129,6 +129,10 @@ absl::Status Checkpoint::ReadTensor(const CheckpointTensor& tensor,
     }
     if (hasher != nullptr) hasher->Update(destination);
     return absl::OkStatus();
+  }
+  if (tensor.encoding == CheckpointTensor::Encoding::kAbsent) {
+    return absl::FailedPreconditionError(
+        StrCat("tensor '", tensor.name, "' is known by name only"));
   }
   const FileSource& file = *files_[tensor.file];
   if (tensor.encoding == CheckpointTensor::Encoding::kDense) {

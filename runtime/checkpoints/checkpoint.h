@@ -38,6 +38,9 @@ struct CheckpointTensor {
     // One protobuf varint an element (ONNX's int32_data, int64_data and
     // uint64_data), cut to the element's width.
     kVarint,
+    // Nowhere to be read: only name, type and shape are known (of a model whose
+    // packed parameters are in memory already). ReadTensor refuses.
+    kAbsent,
   };
   Encoding encoding = Encoding::kDense;
   uint32_t file = 0;        // Index into Checkpoint::files.
@@ -69,7 +72,8 @@ class Checkpoint {
   // Fills `destination` (exactly tensor.bytes) in pieces, and gives each piece
   // to `hasher` (may be null) while it is in the cache.
   // DataLoss if the file was truncated or written since it was opened;
-  // InvalidArgument if varints do not make exactly the elements.
+  // InvalidArgument if varints do not make exactly the elements;
+  // FailedPrecondition if the tensor is kAbsent.
   absl::Status ReadTensor(const CheckpointTensor& tensor, absl::Span<std::byte> destination,
                           ContentHasher* hasher) const;
 

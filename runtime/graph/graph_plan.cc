@@ -144,6 +144,7 @@ absl::Status GraphPlan::PlanPrograms() {
         VLOG(1) << "no program for " << options_.rows[i] << " rows: " << more.status();
         break;
       }
+      if (forms_.decisions() != before.decisions()) sizes_needed_ = i + 1;
       programs_.emplace_back(*std::move(more));
     }
     return absl::OkStatus();

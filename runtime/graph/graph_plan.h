@@ -10,6 +10,7 @@
 #ifndef PARAMD_RUNTIME_GRAPH_GRAPH_PLAN_H_
 #define PARAMD_RUNTIME_GRAPH_GRAPH_PLAN_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -49,6 +50,9 @@ class GraphPlan {
   // Why the graph is interpreted; empty if it is compiled.
   const std::string& interpreted_because() const { return interpreted_because_; }
   bool interpreted() const { return !interpreted_because_.empty(); }
+  // So many of the batch sizes, the first ones, asked for forms: a plan for these
+  // alone has the same forms, and the same programs for the others.
+  size_t sizes_needed() const { return sizes_needed_; }
   // The largest arena of the planned programs.
   uint64_t arena_bytes() const;
 
@@ -62,6 +66,7 @@ class GraphPlan {
   const GraphPlanOptions options_;
   ParameterForms forms_;
   std::vector<ProgramRef> programs_;
+  size_t sizes_needed_ = 1;
   std::string interpreted_because_;
 };
 

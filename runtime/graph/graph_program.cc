@@ -138,6 +138,10 @@ absl::Status GraphProgram::CompileAndKeep(absl::Span<const Shape> input_shapes) 
 
 absl::Status GraphProgram::CompileNew(absl::Span<const Shape> input_shapes, bool keep) const {
   if (interpreted()) return absl::OkStatus();
+  const auto same = [&](const std::vector<Shape>& kept) {
+    return std::equal(kept.begin(), kept.end(), input_shapes.begin(), input_shapes.end());
+  };
+  keep = keep || std::any_of(kept_shapes_.begin(), kept_shapes_.end(), same);
   MutexLock lock(&compile_mutex_);
   if (ProgramRef there = cache_.Find(input_shapes); there.valid()) {
     if (keep) cache_.Insert(std::move(there), true);

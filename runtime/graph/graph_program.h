@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/base/mutex.h"
@@ -48,6 +49,10 @@ class GraphProgram final : public Model {
   ModelDescription& description_to_fill() { return description_; }
   // Compiles for good: what batches fall back on is never dropped.
   absl::Status CompileAndKeep(absl::Span<const Shape> input_shapes) const;
+  // These shapes are kept for good as soon as somebody compiles them.
+  void KeepWhenCompiled(std::vector<Shape> input_shapes) {
+    kept_shapes_.push_back(std::move(input_shapes));
+  }
   const Graph& graph() const { return plan_->graph(); }
   bool interpreted() const { return plan_->interpreted(); }
   // The steps of the program for these shapes; empty if there is none.
@@ -72,6 +77,7 @@ class GraphProgram final : public Model {
   const std::unique_ptr<ParameterSet> parameters_;
   ModelDescription description_;
   mutable ProgramCache cache_;
+  std::vector<std::vector<Shape>> kept_shapes_;
   // One compilation at a time: two threads that miss the same shape compile it once.
   mutable Mutex compile_mutex_;
 };

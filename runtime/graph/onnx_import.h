@@ -10,7 +10,9 @@
 #ifndef PARAMD_RUNTIME_GRAPH_ONNX_IMPORT_H_
 #define PARAMD_RUNTIME_GRAPH_ONNX_IMPORT_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -18,6 +20,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "runtime/checkpoints/checkpoint.h"
 #include "runtime/graph/graph.h"
 #include "runtime/graph/shape_inference.h"
@@ -35,6 +38,9 @@ struct OnnxImportOptions {
   // False: operators without a row, with subgraphs and all, are imported too and
   // shapes stay as declared. For looking at a model, not for running it.
   bool require_runnable = true;
+  // Told of each tensor of the checkpoint that was read, by its index: these and
+  // the skeleton are all that another import needs. May be empty.
+  std::function<void(int32_t tensor, absl::Span<const std::byte> bytes)> on_value;
 };
 
 struct ImportedModel {

@@ -204,8 +204,9 @@ absl::StatusOr<Constant> ConstantFromProto(const onnx::TensorProto& proto,
   const bool integer = IsInteger(held.dtype) || held.dtype == DType::kBool;
   if (in_skeleton || (integer && held.bytes <= options.integer_bytes_max)) {
     Tensor tensor(held.dtype, held.shape);
-    PARAMD_RETURN_IF_ERROR(checkpoint.ReadTensor(
-        held, {static_cast<std::byte*>(tensor.view().data), held.bytes}, nullptr));
+    const absl::Span<std::byte> bytes(static_cast<std::byte*>(tensor.view().data), held.bytes);
+    PARAMD_RETURN_IF_ERROR(checkpoint.ReadTensor(held, bytes, nullptr));
+    if (options.on_value != nullptr) options.on_value(index, bytes);
     constant.source = std::make_shared<const Tensor>(std::move(tensor));
   }
   return constant;

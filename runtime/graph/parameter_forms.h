@@ -9,6 +9,7 @@
 #ifndef PARAMD_RUNTIME_GRAPH_PARAMETER_FORMS_H_
 #define PARAMD_RUNTIME_GRAPH_PARAMETER_FORMS_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -53,7 +54,12 @@ class ParameterForms {
   FormId FindPlain(const Graph& graph, ConstantId constant) const;
 
   const std::vector<NodeForms>& of(NodeId node) const;
-  void Add(NodeId node, NodeForms forms) { by_node_[node].push_back(std::move(forms)); }
+  void Add(NodeId node, NodeForms forms) {
+    by_node_[node].push_back(std::move(forms));
+    ++decisions_;
+  }
+  // Forms and decisions so far: unchanged if a program needed nothing new.
+  size_t decisions() const { return forms_.size() + decisions_; }
 
   // From now on nothing new is accepted (checked).
   void Freeze() { frozen_ = true; }
@@ -63,6 +69,7 @@ class ParameterForms {
   std::vector<ParameterForm> forms_;
   absl::flat_hash_map<std::pair<const Graph*, ConstantId>, std::vector<FormId>> by_constant_;
   absl::flat_hash_map<NodeId, std::vector<NodeForms>> by_node_;
+  size_t decisions_ = 0;
   bool frozen_ = false;
 };
 

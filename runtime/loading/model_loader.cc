@@ -1,92 +1,61 @@
 #include "runtime/loading/model_loader.h"
 
 #include <algorithm>
-#include <atomic>
+#include <map>
+#include <string>
 #include <utility>
 
 #include "absl/log/log.h"
-#include "runtime/backends/backend_list.h"
+#include "runtime/base/byte_reader.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
 #include "runtime/checkpoints/onnx_reader.h"
-#include "runtime/graph/batch_safety.h"
-#include "runtime/graph/evaluate_op.h"
 #include "runtime/graph/graph_program.h"
-#include "runtime/graph/onnx_import.h"
-#include "runtime/graph/passes/pass_list.h"
 #include "runtime/loading/admission.h"
 #include "runtime/loading/batching_check.h"
-#include "runtime/loading/form_plan.h"
-#include "runtime/loading/loaded_parameters.h"
+#include "runtime/loading/load_steps.h"
 #include "runtime/loading/parameter_loader.h"
-#include "runtime/params/manifest.h"
-#include "runtime/params/parameter_set.h"
 
 namespace paramd {
 namespace {
 
-// Where forms of no bytes "are": never read, and not null.
-alignas(64) constexpr std::byte kNoBytes[64] = {};
-
-absl::Status CheckOptions(const ModelLoadOptions& options) {
-  if (options.precision != "f32" && options.precision != "bf16") {
-    return absl::InvalidArgumentError(
-        StrCat("precision is '", options.precision, "', expected f32 or bf16"));
-  }
-  if (options.threads < 1 || options.loader_threads < 1 || options.streams < 1 ||
-      options.rows_max_automatic < 1) {
-    return absl::InvalidArgumentError("threads, streams and rows must be at least 1");
-  }
-  if (options.max_batch_size.has_value() && *options.max_batch_size < 0) {
-    return absl::InvalidArgumentError(
-        StrCat("max_batch_size is ", *options.max_batch_size, ", expected 0 or more"));
-  }
-  return absl::OkStatus();
-}
-
-class Load {
+class Load : LoadSteps {
  public:
   Load(const Directory& folder, std::string_view file, ParameterStore* store, const Clock* clock,
        const ModelLoadOptions& options)
-      : folder_(folder), file_(file), store_(store), clock_(clock), options_(options) {
-    if (options_.backends.empty()) options_.backends = AllBackends();
-  }
+      : LoadSteps(store, clock, options), folder_(folder), file_(file) {}
 
   absl::StatusOr<ModelLoadResult> Run() {
     PARAMD_RETURN_IF_ERROR(CheckOptions(options_));
     PARAMD_RETURN_IF_ERROR(Stage("skim", [this] { return Skim(); }));
     PARAMD_RETURN_IF_ERROR(Stage("import", [this] { return Import(); }));
-    PARAMD_RETURN_IF_ERROR(Stage("plan", [this] { return Plan(); }));
+    PARAMD_RETURN_IF_ERROR(
+        Stage("plan", [this] { return PlanGraph(checkpoint(), plan_sizes_all()); }));
     PARAMD_RETURN_IF_ERROR(Stage("admit", [this] { return AdmitModel(); }));
     PARAMD_RETURN_IF_ERROR(Stage("parameters", [this] { return LoadParameters(); }));
     PARAMD_RETURN_IF_ERROR(Stage("seal", [this] { return SealManifest(); }));
     PARAMD_RETURN_IF_ERROR(Stage("check", [this] { return DecideBatching(); }));
     PARAMD_RETURN_IF_ERROR(Stage("warm up", [this] { return WarmUp(); }));
-    model_->description_to_fill().load_stages = std::move(stages_);
+    ModelDescription& description = model_->description_to_fill();
+    description.load_stages = std::move(stages_);
     ModelLoadResult result;
     result.generation = store_->NextGeneration();
     result.weights_id = model_->parameters().weights_id();
+    record_.format = LoadFormat(options_.backends);
+    record_.choices = LoadChoices(options_);
+    record_.generation = result.generation;
+    record_.weights_id = result.weights_id;
+    record_.batch_rows_max = description.batch_rows_max;
+    record_.batching_reason = description.batching_reason;
+    record_.arena_bytes = description.arena_bytes;
+    result.record = std::move(record_);
     result.model = std::move(model_);
     return result;
   }
 
  private:
-  template <typename Step>
-  absl::Status Stage(std::string_view name, const Step& step) {
-    const absl::Time start = clock_->Now();
-    stage_ = name;
-    Report(0);
-    const absl::Status status = step();
-    stages_.emplace_back(std::string(name), clock_->Now() - start);
-    return status;
-  }
-
-  void Report(uint64_t bytes_done) {
-    if (options_.progress == nullptr) return;
-    options_.progress(
-        {stage_, bytes_done,
-         file_contents_.checkpoint == nullptr ? 0 : file_contents_.checkpoint->total_bytes()});
-  }
+  const Checkpoint& checkpoint() const { return *file_contents_.checkpoint; }
+  void ReportRead(uint64_t bytes) { Report(bytes, checkpoint().total_bytes()); }
 
   absl::Status Skim() {
     PARAMD_ASSIGN_OR_RETURN(std::unique_ptr<FileSource> source, folder_.OpenFile(file_));
@@ -96,41 +65,14 @@ class Load {
 
   absl::Status Import() {
     OnnxImportOptions import_options;
-    import_options.evaluate = ReferenceEvaluator();
-    PARAMD_ASSIGN_OR_RETURN(
-        ImportedModel imported,
-        ImportOnnx(file_contents_.skeleton, *file_contents_.checkpoint, import_options));
-    graph_ = std::move(imported.graph);
-    description_.format = "onnx";
-    description_.hyperparameters = std::move(imported.hyperparameters);
-    for (const auto& [key, value] : description_.hyperparameters) {
-      if (key == "producer") description_.producer = value;
-    }
-    roles_ = FindRoles(*file_contents_.checkpoint, *graph_);
-    batch_safety_ = ProveBatchSafety(*graph_);
-    PassOptions pass_options;
-    pass_options.evaluate = ReferenceEvaluator();
-    PARAMD_ASSIGN_OR_RETURN(const std::vector<PassReport> reports,
-                            RunPasses(*graph_, pass_options));
-    for (const PassReport& report : reports) {
-      VLOG(1) << options_.label << ": pass " << report.name << " made " << report.changes
-              << " changes";
-    }
-    VLOG(2) << ToText(*graph_);
-    return absl::OkStatus();
-  }
-
-  absl::Status Plan() {
-    GraphPlanOptions plan_options;
-    plan_options.compile.backends = options_.backends;
-    plan_options.compile.bf16 = options_.precision == "bf16";
-    plan_options.compile.threads = options_.threads;
-    PARAMD_ASSIGN_OR_RETURN(graph_plan_, GraphPlan::Make(std::move(graph_), plan_options));
-    PARAMD_ASSIGN_OR_RETURN(form_plan_, PlanForms(*file_contents_.checkpoint, *graph_plan_));
-    for (const ProgramRef& program : graph_plan_->programs()) {
-      VLOG(1) << options_.label << ": " << ToText(graph_plan_->graph(), *program);
-    }
-    return absl::OkStatus();
+    import_options.on_value = [this](int32_t tensor, absl::Span<const std::byte> bytes) {
+      values_[static_cast<uint32_t>(tensor)] = AsText(bytes);
+    };
+    return ImportGraph(file_contents_.skeleton, checkpoint(), std::move(import_options),
+                       [this](const Graph& graph) {
+                         roles_ = FindRoles(checkpoint(), graph);
+                         batch_safety_ = ProveBatchSafety(graph);
+                       });
   }
 
   // The most rows that may turn out to be batched.
@@ -172,8 +114,8 @@ class Load {
     if (admitted.ok()) return admitted;
     // It may share what is resident, which only its bytes can tell: they are
     // read once more than usual instead of refusing a model that would fit.
-    ParameterLoader hasher(*file_contents_.checkpoint, *graph_plan_, form_plan_, store_,
-                           [this](uint64_t done) { Report(done); });
+    ParameterLoader hasher(checkpoint(), *graph_plan_, form_plan_, store_,
+                           [this](uint64_t done) { ReportRead(done); });
     PARAMD_ASSIGN_OR_RETURN(const std::vector<ContentId> source_ids, hasher.HashOnly());
     uint64_t resident = 0;
     for (const PlannedForm& form : form_plan_.forms) {
@@ -188,56 +130,32 @@ class Load {
   }
 
   absl::Status LoadParameters() {
-    ParameterLoader loader(*file_contents_.checkpoint, *graph_plan_, form_plan_, store_,
-                           [this](uint64_t done) { Report(done); });
+    ParameterLoader loader(checkpoint(), *graph_plan_, form_plan_, store_,
+                           [this](uint64_t done) { ReportRead(done); });
     PARAMD_ASSIGN_OR_RETURN(forms_, loader.Load(options_.loader_threads));
     return absl::OkStatus();
   }
 
   absl::Status SealManifest() {
-    PARAMD_ASSIGN_OR_RETURN(std::vector<Parameter> parameters,
-                            DescribeParameters(*file_contents_.checkpoint, roles_,
-                                               graph_plan_->graph(), forms_.source_ids));
-    ParameterSetBuilder builder(store_);
-    for (const Parameter& parameter : parameters) {
-      PARAMD_RETURN_IF_ERROR(builder.AddParameter(parameter));
-    }
-    std::vector<const void*> addresses;
-    for (size_t i = 0; i < forms_.refs.size(); ++i) {
-      const ParameterRef& ref = forms_.refs[i];
-      if (!ref.valid()) {
-        addresses.push_back(kNoBytes);
-        continue;
-      }
-      if (builder.FindEntry(ref.key()) == nullptr) {
-        description_.weights_bytes_packed += ref.bytes().size();
-      }
-      builder.Hold(ref, graph_plan_->forms().form(static_cast<FormId>(i)).dtype);
-      addresses.push_back(ref.bytes().data());
-    }
-    Manifest manifest = DescribeForms(*graph_plan_, form_plan_, forms_, std::move(parameters));
+    PARAMD_ASSIGN_OR_RETURN(
+        std::vector<Parameter> parameters,
+        DescribeParameters(checkpoint(), roles_, graph_plan_->graph(), forms_.source_ids));
+    Manifest manifest = DescribeForms(*graph_plan_, form_plan_, forms_, parameters);
     manifest.format = "onnx";
     manifest.graph = std::move(file_contents_.skeleton);
     manifest.config = options_.config;
+    manifest.tensors = static_cast<uint32_t>(checkpoint().tensors().size());
+    for (auto& [parameter, bytes] : values_) {
+      manifest.values.push_back({parameter, std::move(bytes)});
+    }
     PARAMD_ASSIGN_OR_RETURN(const std::string serialized, SerializeManifest(manifest));
     PARAMD_ASSIGN_OR_RETURN(const ParameterRef ref, StoreManifest(store_, serialized));
-    builder.Hold(ref, DType::kUndefined);
-    forms_ = LoadedForms();
+    record_.manifest = ref.key();
+    record_.manifest_bytes = serialized.size();
+    record_.plan_sizes = static_cast<uint32_t>(graph_plan_->sizes_needed());
     file_contents_.checkpoint.reset();  // Closes the files.
-
-    GraphProgramOptions program_options;
-    program_options.programs_max = options_.programs_max;
-    for (const ProgramTensor& input : FirstInputs()) one_row_.push_back(input.shape);
-    PARAMD_ASSIGN_OR_RETURN(model_,
-                            GraphProgram::Create(std::move(graph_plan_), std::move(addresses),
-                                                 std::move(builder).Build(options_.label),
-                                                 std::move(description_), program_options));
-    return absl::OkStatus();
-  }
-
-  std::vector<ProgramTensor> FirstInputs() const {
-    return graph_plan_->programs().empty() ? std::vector<ProgramTensor>()
-                                           : graph_plan_->programs().front()->inputs;
+    const LoadedForms forms = std::move(forms_);
+    return MakeModel(forms.refs, ref, parameters);
   }
 
   absl::Status DecideBatching() {
@@ -263,14 +181,13 @@ class Load {
   absl::Status WarmUp() {
     ModelDescription& description = model_->description_to_fill();
     if (!model_->interpreted()) {
-      std::vector<int64_t> sizes;
-      for (int64_t rows = 1; rows < description.batch_rows_max; rows *= 2) sizes.push_back(rows);
-      if (description.batch_rows_max > 0) sizes.push_back(description.batch_rows_max);
       int64_t largest = 0;
-      for (const int64_t rows : sizes) {
-        const absl::Status status = model_->CompileAndKeep(WithRows(one_row_, rows));
+      for (const int64_t rows : WarmRows(description.batch_rows_max)) {
+        const absl::Status status = model_->CompileAndKeep(
+            description.batch_rows_max > 0 ? WithRows(one_row_, rows) : one_row_);
         if (status.ok()) {
           largest = rows;
+          record_.warm.push_back({.rows = rows, .took = absl::ZeroDuration()});
           continue;
         }
         // Fewer rows still work, and are better than no model.
@@ -281,7 +198,6 @@ class Load {
         description.batch_rows_max = largest;
         break;
       }
-      if (sizes.empty()) PARAMD_RETURN_IF_ERROR(model_->CompileAndKeep(one_row_));
     }
     for (const ProgramCache::Entry& entry : *model_->cache().snapshot()) {
       description.arena_bytes = std::max(description.arena_bytes, entry.program->arena_bytes);
@@ -291,23 +207,12 @@ class Load {
 
   const Directory& folder_;
   const std::string_view file_;
-  ParameterStore* const store_;
-  const Clock* const clock_;
-  ModelLoadOptions options_;
-
-  std::string_view stage_;
-  std::vector<std::pair<std::string, absl::Duration>> stages_;
   OnnxFile file_contents_;
-  ModelDescription description_;
   CheckpointRoles roles_;
   BatchSafety batch_safety_;
-  std::unique_ptr<Graph> graph_;
-  // Forms and programs refer to the plan's graph and ops: it goes last.
-  std::unique_ptr<GraphPlan> graph_plan_;
-  FormPlan form_plan_;
+  std::map<uint32_t, std::string> values_;  // What the import read, by tensor.
   LoadedForms forms_;
-  std::vector<Shape> one_row_;
-  std::unique_ptr<GraphProgram> model_;
+  ModelRecord record_;
 };
 
 }  // namespace

@@ -31,6 +31,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/cpu_budget.h"
 #include "runtime/base/directory.h"
+#include "runtime/loading/model_record.h"
 #include "runtime/model.h"
 #include "runtime/params/parameter_store.h"
 
@@ -75,7 +76,14 @@ struct ModelLoadResult {
   std::unique_ptr<Model> model;  // Must go before the store.
   uint64_t generation = 0;
   ContentId weights_id;
+  // What RestoreModel needs. `revision` is the caller's to fill, and the times of
+  // `warm` as well, which has the sizes that are compiled.
+  ModelRecord record;
 };
+
+// Which of the options change what a load brings: two of equal choices and equal
+// files are the same model.
+std::string LoadChoices(const ModelLoadOptions& options);
 
 // Loads `file`, a plain name in `folder`, which is also where its external data
 // may be. All are borrowed; the store must outlive the model.
@@ -85,6 +93,17 @@ struct ModelLoadResult {
 absl::StatusOr<ModelLoadResult> LoadModel(const Directory& folder, std::string_view file,
                                           ParameterStore* store, const Clock* clock,
                                           const ModelLoadOptions& options);
+
+// The same model again from what is resident, opening no file: from the record
+// of a load whose segments somebody still holds. Its answers are bit for bit
+// those of the first load, its generation and weights_id are the same. Nothing is
+// done per byte of the parameters, nothing is checked or measured again, and only
+// one row is compiled: the other sizes of record.warm are for the caller to
+// compile when it serves.
+// FailedPrecondition: another format, other choices, or a segment is missing;
+// DataLoss: the record or the manifest is damaged. Either way: load the file.
+absl::StatusOr<ModelLoadResult> RestoreModel(const ModelRecord& record, ParameterStore* store,
+                                             const Clock* clock, const ModelLoadOptions& options);
 
 }  // namespace paramd
 

@@ -21,6 +21,7 @@ constexpr uint64_t kHeaderBytes = 8 + 4 + 4 + 8 + Digest::kBytes;
 
 // The least bytes each record takes: counts are checked against these.
 constexpr uint64_t kParameterBytesMin = 4 + 1 + 1 + 1 + ContentId::kBytes + 8;
+constexpr uint64_t kValueBytesMin = 4 + 4;
 constexpr uint64_t kKeptBytesMin = ContentId::kBytes + 8 + 1;
 constexpr uint64_t kPackedBytesMin = ContentId::kBytes + 8 + 1 + 4 + 4 + 4 + 4;
 
@@ -112,6 +113,34 @@ absl::StatusOr<PackedEntry> ReadPacked(ByteReader* in) {
   return packed;
 }
 
+// The values of checkpoint tensors, each checked against the tensor's content id.
+absl::Status ReadValues(ByteReader* in, Manifest* manifest) {
+  PARAMD_ASSIGN_OR_RETURN(manifest->tensors, in->ReadU32());
+  if (manifest->tensors > manifest->parameters.size()) {
+    return absl::DataLossError(
+        StrCat(manifest->tensors, " tensors among ", manifest->parameters.size(), " parameters"));
+  }
+  PARAMD_ASSIGN_OR_RETURN(const uint32_t values, in->ReadCount32(kValueBytesMin));
+  for (uint32_t i = 0; i < values; ++i) {
+    ManifestValue value;
+    PARAMD_ASSIGN_OR_RETURN(value.parameter, in->ReadU32());
+    if (value.parameter >= manifest->tensors ||
+        (i > 0 && value.parameter <= manifest->values.back().parameter)) {
+      return absl::DataLossError(
+          StrCat("value ", i, " is of tensor ", value.parameter, " of ", manifest->tensors));
+    }
+    PARAMD_ASSIGN_OR_RETURN(value.bytes, in->ReadText32());
+    const Parameter& parameter = manifest->parameters[value.parameter];
+    if (TensorContentId(parameter.dtype, parameter.shape.dims(), DigestOf(AsBytes(value.bytes))) !=
+        parameter.content_id) {
+      return absl::DataLossError(
+          StrCat("the value of '", parameter.name, "' is not what its content id says"));
+    }
+    manifest->values.push_back(std::move(value));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ReadBody(ByteReader* in, Manifest* manifest) {
   PARAMD_ASSIGN_OR_RETURN(manifest->format, in->ReadText32());
   PARAMD_ASSIGN_OR_RETURN(manifest->graph, in->ReadText64());
@@ -126,6 +155,8 @@ absl::Status ReadBody(ByteReader* in, Manifest* manifest) {
     }
     manifest->parameters.push_back(std::move(parameter));
   }
+
+  PARAMD_RETURN_IF_ERROR(ReadValues(in, manifest));
 
   absl::flat_hash_set<ContentId> keys;
   PARAMD_ASSIGN_OR_RETURN(const uint32_t kept, in->ReadCount32(kKeptBytesMin));
@@ -179,6 +210,13 @@ absl::StatusOr<std::string> SerializeManifest(const Manifest& manifest) {
   for (const Parameter& parameter : manifest.parameters) {
     PARAMD_RETURN_IF_ERROR(CheckFits32(parameter.name.size(), "a parameter's name"));
     WriteParameter(parameter, &body);
+  }
+  body.U32(manifest.tensors);
+  body.U32(static_cast<uint32_t>(manifest.values.size()));
+  for (const ManifestValue& value : manifest.values) {
+    PARAMD_RETURN_IF_ERROR(CheckFits32(value.bytes.size(), "a value"));
+    body.U32(value.parameter);
+    body.Text32(value.bytes);
   }
   body.U32(static_cast<uint32_t>(manifest.kept.size()));
   for (const KeptEntry& entry : manifest.kept) {

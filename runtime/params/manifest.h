@@ -7,8 +7,8 @@
 // between them (version, generation) are therefore not in it.
 //
 // The parser trusts nothing: the digest, every length and count, roles and
-// types, that names differ, and that keys and weights_id follow from what they
-// are made of.
+// types, that names differ, and that keys, values and weights_id follow from
+// what they are made of.
 //
 // Life: values. Thread-safety: values and pure functions.
 #ifndef PARAMD_RUNTIME_PARAMS_MANIFEST_H_
@@ -40,18 +40,28 @@ struct KeptEntry {
   DType dtype = DType::kUndefined;
 };
 
+// A small tensor that the graph cannot be put together without: shapes, axes.
+struct ManifestValue {
+  uint32_t parameter = 0;  // Index into Manifest::parameters, below `tensors`.
+  std::string bytes;       // Dense.
+};
+
 struct Manifest {
   std::string format;  // What `graph` is: "onnx", "safetensors", ...
   std::string graph;   // Without parameters.
   std::string config;  // The configuration as it was in effect.
   std::vector<Parameter> parameters;
+  // So many of the parameters, the first ones, are tensors of the checkpoint, in
+  // its order, which `graph` refers to by number; the others are made by nodes.
+  uint32_t tensors = 0;
+  std::vector<ManifestValue> values;  // Ascending by parameter.
   std::vector<KeptEntry> kept;
   std::vector<PackedEntry> packed;
   ContentId weights_id;  // Of the parameters; filled by ParseManifest.
 };
 
 // The layout's number; another one is refused, never guessed at.
-inline constexpr uint32_t kManifestVersion = 1;
+inline constexpr uint32_t kManifestVersion = 2;
 
 // InvalidArgument if a name or origin is too long for the format.
 absl::StatusOr<std::string> SerializeManifest(const Manifest& manifest);

@@ -198,6 +198,63 @@ absl::StatusOr<ParameterStore::BundleClaim> ParameterStore::ClaimBundle(
   return claim;
 }
 
+absl::StatusOr<std::vector<ParameterRef>> ParameterStore::ClaimResident(
+    absl::Span<const EntryRequest> requests) {
+  // So many at a time: each may come with a descriptor, and a message of a
+  // socket carries a limited number of those.
+  constexpr size_t kClaimedAtOnce = 64;
+  absl::flat_hash_map<ContentId, ParameterRef> found;
+  std::vector<EntryRequest> wanted;
+  {
+    MutexLock lock(&mutex_);
+    for (const EntryRequest& request : requests) {
+      const auto [at, added] = found.try_emplace(request.key);
+      if (!added) continue;
+      at->second = FindLocked(request.key);
+      if (!at->second.valid()) wanted.push_back(request);
+    }
+  }
+  while (!wanted.empty()) {
+    const size_t count = std::min(wanted.size(), kClaimedAtOnce);
+    const std::vector<EntryRequest> some(wanted.end() - static_cast<ptrdiff_t>(count),
+                                         wanted.end());
+    wanted.resize(wanted.size() - count);
+    std::optional<EntryRequest> missing;
+    absl::StatusOr<SegmentTable::ClaimResult> result = table_->Claim(some, EntryKind::kTensor);
+    // That something would not have fitted says as well that it is not there.
+    if (absl::IsResourceExhausted(result.status())) {
+      missing = some.front();
+    } else if (!result.ok()) {
+      return result.status();
+    } else {
+      if (const uint64_t ticket = std::exchange(result->ticket, 0); ticket != 0) {
+        table_->Abandon(ticket);
+        missing = some[result->to_build.front()];
+      }
+      BundleClaim claim;  // Of what was lent, so that each lease has an owner.
+      PARAMD_RETURN_IF_ERROR(TakeClaim(*std::move(result), some, EntryKind::kTensor, &claim));
+      for (ParameterRef& ref : claim.resident) found[ref.key()] = std::move(ref);
+      wanted.insert(wanted.end(), claim.waiting.begin(), claim.waiting.end());
+    }
+    if (missing.has_value()) {
+      return absl::NotFoundError(StrCat("entry ", missing->key.ShortHex(), " of ", missing->bytes,
+                                        " bytes is not resident"));
+    }
+  }
+  std::vector<ParameterRef> refs;
+  refs.reserve(requests.size());
+  for (const EntryRequest& request : requests) {
+    const ParameterRef& ref = found.at(request.key);
+    if (ref.bytes().size() != request.bytes) {
+      return absl::InvalidArgumentError(StrCat("entry ", request.key.ShortHex(), " has ",
+                                               ref.bytes().size(), " bytes, but ", request.bytes,
+                                               " were asked for"));
+    }
+    refs.push_back(ref);
+  }
+  return refs;
+}
+
 absl::Status ParameterStore::TakeClaim(SegmentTable::ClaimResult result,
                                        absl::Span<const EntryRequest> requests, EntryKind kind,
                                        BundleClaim* claim) {

@@ -127,6 +127,12 @@ class ParameterStore {
   absl::StatusOr<BundleClaim> ClaimBundle(absl::Span<const EntryRequest> requests,
                                           EntryKind kind = EntryKind::kTensor);
 
+  // The entries, in the order asked for, of which each must be resident here or
+  // in the table: nothing is built. NotFound names the first that is not (then
+  // nothing was taken); InvalidArgument as Claim. Waits for entries that others
+  // are building. A key may come twice.
+  absl::StatusOr<std::vector<ParameterRef>> ClaimResident(absl::Span<const EntryRequest> requests);
+
   // Publishes a builder of one entry (checked), or of any number: refs in the
   // builder's order. Takes ownership: on error the reservation is released.
   absl::StatusOr<ParameterRef> Seal(std::unique_ptr<SegmentBuilder> builder);

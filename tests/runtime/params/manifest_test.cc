@@ -27,6 +27,12 @@ Manifest Example() {
     parameter.content_id = TensorContentId(DType::kF32, parameter.shape.dims(), Digest());
     manifest.parameters.push_back(parameter);
   }
+  // The last one: made by a node. The second one's bytes are here.
+  manifest.tensors = 2;
+  const std::string value(32, 'v');
+  manifest.parameters[1].content_id =
+      TensorContentId(DType::kF32, manifest.parameters[1].shape.dims(), DigestOf(AsBytes(value)));
+  manifest.values = {{.parameter = 1, .bytes = value}};
   manifest.kept = {{.key = manifest.parameters[1].content_id, .bytes = 32, .dtype = DType::kF32}};
   manifest.packed = {{.bytes = 4096,
                       .dtype = DType::kBF16,
@@ -68,6 +74,10 @@ TEST(Manifest, ComesBackAsItWas) {
     EXPECT_EQ(after.parameters[i].content_id, before.parameters[i].content_id);
     EXPECT_EQ(after.parameters[i].bytes, before.parameters[i].bytes);
   }
+  EXPECT_EQ(after.tensors, 2u);
+  ASSERT_EQ(after.values.size(), 1u);
+  EXPECT_EQ(after.values[0].parameter, 1u);
+  EXPECT_EQ(after.values[0].bytes, before.values[0].bytes);
   ASSERT_EQ(after.kept.size(), 1u);
   EXPECT_EQ(after.kept[0].key, before.kept[0].key);
   ASSERT_EQ(after.packed.size(), 1u);
@@ -144,13 +154,25 @@ TEST(Manifest, EachLieInABodyIsNamed) {
   manifest.kept.push_back(manifest.kept[0]);
   EXPECT_THAT(refused(manifest), data_loss);  // A key twice.
   manifest = Example();
+  manifest.tensors = 4;
+  EXPECT_THAT(refused(manifest), data_loss);  // More tensors than parameters.
+  manifest = Example();
+  manifest.values[0].bytes[7] ^= 1;
+  EXPECT_THAT(refused(manifest), data_loss);  // A value that is not its content id's.
+  manifest = Example();
+  manifest.values[0].parameter = 2;
+  EXPECT_THAT(refused(manifest), data_loss);  // A value of what is no tensor of the file.
+  manifest = Example();
+  manifest.values.push_back(manifest.values[0]);
+  EXPECT_THAT(refused(manifest), data_loss);  // A value twice.
+  manifest = Example();
   manifest.packed[0].bytes = 0;
   EXPECT_THAT(refused(manifest), data_loss);
 }
 
 TEST(Manifest, AnotherVersionIsRefusedNotGuessedAt) {
   ASSERT_OK_AND_ASSIGN(std::string bytes, SerializeManifest(Example()));
-  bytes[8] = 2;
+  bytes[8] = kManifestVersion + 1;
   EXPECT_THAT(Parse(bytes), StatusIs(absl::StatusCode::kUnimplemented));
 }
 
