@@ -10,20 +10,13 @@
 #include <vector>
 
 #include "absl/log/log.h"
-#include "absl/strings/str_format.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
 #include "runtime/loading/model_loader.h"
+#include "server/config/model_config.h"
 
 namespace paramd {
 namespace {
-
-std::string ProgressText(const LoadStep& step) {
-  if (step.bytes_total == 0) return std::string(step.stage);
-  return absl::StrFormat("%s: %.1f of %.1f MB", ToAbsl(step.stage),
-                         static_cast<double>(step.bytes_done) / 1e6,
-                         static_cast<double>(step.bytes_total) / 1e6);
-}
 
 // For the manifest: what of the configuration shaped this load.
 std::string ConfigText(const ModelConfig& config, std::string_view precision) {
@@ -61,7 +54,9 @@ absl::StatusOr<LoadedModel> ModelLoading::Load(const LoadRequest& request,
   options.streams = streams_.streams;
   options.config = ConfigText(config, options.precision);
   options.programs_max = static_cast<size_t>(config_.compiled_shapes_max);
-  options.progress = [&progress](const LoadStep& step) { progress(ProgressText(step)); };
+  options.progress = [&progress](const LoadStep& step) {
+    progress({std::string(step.stage), step.bytes_done, step.bytes_total});
+  };
   const absl::Time start = clock_->Now();
   LOG(INFO) << "loading " << label;
   PARAMD_ASSIGN_OR_RETURN(const std::unique_ptr<Directory> folder,

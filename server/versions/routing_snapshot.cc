@@ -1,9 +1,11 @@
 #include "server/versions/routing_snapshot.h"
 
+#include <algorithm>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_join.h"
+#include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
 
 namespace paramd {
@@ -26,6 +28,16 @@ std::string Serving(const RoutingSnapshot::Routes& routes) {
                                            }));
 }
 
+std::string Labels(const RoutingSnapshot::Routes& routes) {
+  std::string text = "'default'";
+  for (const auto& [name, number] : routes.names) StrAppend(&text, ", '", name, "'");
+  return text;
+}
+
+bool Has(const std::vector<int64_t>& numbers, int64_t number) {
+  return std::find(numbers.begin(), numbers.end(), number) != numbers.end();
+}
+
 // A thread keeps its line, so that readers on different cores do not share one.
 size_t ReaderLineOfThread() {
   static std::atomic<size_t> next{0};
@@ -42,6 +54,25 @@ RoutingSnapshot::RoutingSnapshot(std::vector<Routes> models) {
   }
 }
 
+absl::StatusOr<int64_t> RoutingSnapshot::NumberOf(const Routes& routes,
+                                                  const VersionChoice& choice) {
+  if (choice.number) return *choice.number;
+  if (choice.label.empty() || choice.label == kDefaultLabel) {
+    if (routes.default_number != 0) return routes.default_number;
+    if (routes.default_coming || routes.coming) {
+      return absl::UnavailableError(
+          StrCat("model '", routes.model, "' is being loaded; try again later"));
+    }
+    return absl::NotFoundError(
+        StrCat("no version of model '", routes.model, "' serves; its state says why"));
+  }
+  for (const auto& [name, number] : routes.names) {
+    if (name == choice.label) return number;
+  }
+  return absl::NotFoundError(StrCat("model '", routes.model, "' has no label ",
+                                    Quoted(choice.label), "; it has ", Labels(routes)));
+}
+
 absl::StatusOr<ModelHandle> RoutingSnapshot::Find(std::string_view model,
                                                   const VersionChoice& choice) const {
   const auto found = models_.find(ToAbsl(model));
@@ -49,22 +80,23 @@ absl::StatusOr<ModelHandle> RoutingSnapshot::Find(std::string_view model,
     return absl::NotFoundError(StrCat("there is no model ", Quoted(model)));
   }
   const Routes& routes = found->second;
-  if (!choice.number && !choice.label.empty() && choice.label != kDefaultLabel) {
-    return absl::NotFoundError(StrCat("model '", routes.model, "' has no label ",
-                                      Quoted(choice.label), "; it has 'default'"));
-  }
-  if (routes.serving.empty()) {
-    if (routes.coming) {
-      return absl::UnavailableError(
-          StrCat("model '", routes.model, "' is being loaded; try again later"));
-    }
-    return absl::NotFoundError(
-        StrCat("no version of model '", routes.model, "' serves; its state says why"));
-  }
-  const int64_t number = choice.number.value_or(routes.default_number);
+  PARAMD_ASSIGN_OR_RETURN(const int64_t number, NumberOf(routes, choice));
   // From the end: a model has few versions, and the newest get the requests.
   for (auto handle = routes.serving.rbegin(); handle != routes.serving.rend(); ++handle) {
     if ((*handle)->id().number == number) return *handle;
+  }
+  // Which of them was meant, for whoever wrote a label.
+  const std::string subject =
+      choice.number || choice.label.empty()
+          ? StrCat("version ", number)
+          : StrCat("version ", number, ", which label ", Quoted(choice.label), " points at,");
+  if (Has(routes.coming_numbers, number)) {
+    return absl::UnavailableError(
+        StrCat(subject, " of model '", routes.model, "' is being loaded; try again later"));
+  }
+  if (!choice.number) {
+    return absl::NotFoundError(
+        StrCat(subject, " of model '", routes.model, "' does not serve; ", Serving(routes)));
   }
   return absl::NotFoundError(
       StrCat("model '", routes.model, "' has no version ", number, "; ", Serving(routes)));

@@ -21,6 +21,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -42,18 +43,26 @@ class RoutingSnapshot {
   struct Routes {
     std::string model;
     std::vector<ModelHandle> serving;  // Ascending by number.
-    int64_t default_number = 0;        // 0 while nothing serves.
-    bool coming = false;               // Some version is pending, loading or warming.
+    int64_t default_number = 0;        // What "default" means; 0: nothing answers for it.
+    // The version that "default" means is on its way, and no other may answer.
+    bool default_coming = false;
+    bool coming = false;  // Some version is pending, loading or warming.
+    std::vector<int64_t> coming_numbers;
+    // Labels other than "default", and where they point; that one may not serve.
+    std::vector<std::pair<std::string, int64_t>> names;
   };
 
   RoutingSnapshot() = default;
   explicit RoutingSnapshot(std::vector<Routes> models);
 
   // NotFound: no such model, version or label, or nothing of it serves; the
-  // message lists what there is. Unavailable: it is being loaded.
+  // message lists what there is. Unavailable: it is being loaded. A label is
+  // looked up in the same snapshot as the version it points at.
   absl::StatusOr<ModelHandle> Find(std::string_view model, const VersionChoice& choice) const;
 
  private:
+  static absl::StatusOr<int64_t> NumberOf(const Routes& routes, const VersionChoice& choice);
+
   absl::flat_hash_map<std::string, Routes> models_;
 };
 

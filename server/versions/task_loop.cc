@@ -20,24 +20,42 @@ void TaskLoop::Post(Task task) {
   posted_.Signal();
 }
 
+void TaskLoop::PostAt(absl::Time when, Task task) {
+  MutexLock lock(&mutex_);
+  if (stopping_) return;
+  timed_.emplace(when, std::move(task));
+  posted_.Signal();  // Whoever waits may have to wake earlier.
+}
+
+std::optional<TaskLoop::Task> TaskLoop::TakeLocked() {
+  if (!timed_.empty() && timed_.begin()->first <= clock_->Now()) {
+    return std::move(timed_.extract(timed_.begin()).mapped());
+  }
+  if (tasks_.empty()) return std::nullopt;
+  Task task = std::move(tasks_.front());
+  tasks_.pop_front();
+  return task;
+}
+
 bool TaskLoop::RunOne() {
-  Task task;
+  std::optional<Task> task;
   {
     MutexLock lock(&mutex_);
-    if (tasks_.empty()) return false;
-    task = std::move(tasks_.front());
-    tasks_.pop_front();
+    task = TakeLocked();
   }
-  std::move(task)();
+  if (!task) return false;
+  (*std::move(task))();
   return true;
 }
 
 void TaskLoop::Stop() {
   std::deque<Task> dropped;
+  std::multimap<absl::Time, Task> dropped_timed;
   {
     MutexLock lock(&mutex_);
     stopping_ = true;
     dropped.swap(tasks_);
+    dropped_timed.swap(timed_);
     posted_.SignalAll();
   }
   for (std::thread& thread : threads_) {
@@ -47,12 +65,19 @@ void TaskLoop::Stop() {
 
 void TaskLoop::Loop() {
   while (true) {
+    std::optional<Task> task;
     {
       MutexLock lock(&mutex_);
-      while (tasks_.empty() && !stopping_) posted_.Wait(&mutex_);
+      while (!stopping_ && !(task = TakeLocked())) {
+        if (timed_.empty()) {
+          posted_.Wait(&mutex_);
+        } else {
+          posted_.WaitUntil(&mutex_, timed_.begin()->first);
+        }
+      }
       if (stopping_) return;
     }
-    RunOne();
+    (*std::move(task))();
   }
 }
 

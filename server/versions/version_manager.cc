@@ -9,75 +9,25 @@
 #include "absl/log/log.h"
 #include "runtime/base/mutex.h"
 #include "runtime/base/strings.h"
-#include "runtime/graph/arena.h"
 #include "runtime/model.h"
 #include "server/batching/executor.h"
-#include "server/batching/warm_up.h"
 #include "server/observability/metrics.h"
+#include "server/versions/load_attempt.h"
 #include "server/versions/routing_snapshot.h"
 #include "server/versions/task_loop.h"
+#include "server/versions/version_record.h"
 
 namespace paramd {
-namespace {
-
-// One load of one version, from the wish to the end.
-struct Instance {
-  uint64_t id = 0;
-  DesiredVersion version;
-  BatcherOptions batching;
-  std::any config;
-  bool desired = false;
-  bool fallback = false;
-  VersionState state = VersionState::kPending;
-  std::string reason;
-  WeightsIdentity weights;
-  absl::Time since;
-  absl::Duration load_took;
-  ModelHandle handle;  // While serving.
-  HandleWatch watch;
-
-  VersionView view() const { return {id, version.number, state, desired, fallback}; }
-};
-
-struct ModelRecord {
-  bool desired = false;  // In the last list.
-  std::string error;
-  SwapOrder swap_order = SwapOrder::kAvailabilityFirst;
-  std::vector<std::unique_ptr<Instance>> instances;
-
-  std::vector<VersionView> views() const {
-    std::vector<VersionView> views;
-    for (const auto& instance : instances) views.push_back(instance->view());
-    return views;
-  }
-};
-
-bool IsComing(VersionState state) {
-  return state == VersionState::kPending || state == VersionState::kLoading ||
-         state == VersionState::kWarming;
-}
-
-bool IsLoadedOrComing(VersionState state) {
-  return IsComing(state) || state == VersionState::kServing;
-}
-
-// What one load brought, on its way to the control thread.
-struct LoadOutcome {
-  bool skipped = false;  // Nobody wanted it when its turn came: nothing was read.
-  absl::StatusOr<LoadedModel> loaded = absl::UnknownError("not loaded");
-  std::vector<WarmSize> warm;
-  absl::Duration took;
-};
-
-}  // namespace
-
 // The table is changed by the control thread only; others read it under the
 // mutex. So the control thread looks at it, drops the lock, acts, and finds it
 // as it was.
 class VersionManager::Impl {
  public:
   Impl(const VersionManagerOptions& options, VersionManagerParts parts)
-      : options_(options), parts_(std::move(parts)) {
+      : options_(options),
+        parts_(std::move(parts)),
+        control_(parts_.clock),
+        loaders_(parts_.clock) {
     CHECK(parts_.clock != nullptr && parts_.executor != nullptr && parts_.routing != nullptr);
     CHECK(parts_.load != nullptr);
     if (!options_.start_threads) return;
@@ -87,12 +37,15 @@ class VersionManager::Impl {
 
   ~Impl() { Shutdown(); }
 
-  void SetDesired(std::vector<DesiredModel> models) {
-    control_.Post([this, models = std::move(models)]() mutable {
-      Reconcile(std::move(models));
-      TakeSteps();
+  void SetDesired(std::vector<DesiredModel> models, DesiredOptions options) {
+    control_.Post([this, models = std::move(models), options = std::move(options)]() mutable {
+      Reconcile(std::move(models), options.revision);
+      TakeSteps(std::move(options.on_published));
     });
   }
+
+  void RunAt(absl::Time when, TaskLoop::Task task) { control_.PostAt(when, std::move(task)); }
+  void RunOnLoader(TaskLoop::Task task) { loaders_.Post(std::move(task)); }
 
   bool RunControl() { return control_.RunOne(); }
   bool RunLoad() { return loaders_.RunOne(); }
@@ -100,36 +53,17 @@ class VersionManager::Impl {
   ServingStatus status() const {
     MutexLock lock(&mutex_);
     ServingStatus status;
-    status.settled = desired_known_;
-    status.all_ready = desired_known_;
+    status.settled = settled_;
+    status.all_ready = settled_;
+    status.converged = desired_known_;
+    status.revision = revision_;
+    const absl::Time now = parts_.clock->Now();
     for (const auto& [name, record] : models_) {
-      ModelStatus model;
-      model.name = name;
-      model.error = record.error;
-      model.default_version = DefaultVersion(record.views());
-      model.ready = model.default_version != 0;
-      bool coming = false;
-      for (const auto& instance : record.instances) {
-        coming = coming || IsComing(instance->state);
-        model.versions.push_back({.number = instance->version.number,
-                                  .state = instance->state,
-                                  .reason = instance->reason,
-                                  .weights = instance->weights,
-                                  .holders = instance->watch.holders(),
-                                  .since = instance->since,
-                                  .load_took = instance->load_took});
-      }
-      model.failed = !model.ready && !coming;
-      std::stable_sort(
-          model.versions.begin(), model.versions.end(),
-          [](const VersionStatus& a, const VersionStatus& b) { return a.number < b.number; });
-      if (record.desired) {
-        status.settled = status.settled && (model.ready || model.failed);
-        status.all_ready = status.all_ready && model.ready;
-      }
+      ModelStatus model = StatusOf(name, record, now);
+      status.all_ready = status.all_ready && (model.ready || !record.desired);
+      status.converged = status.converged && !model.coming;
       status.models.push_back(std::move(model));
     }
-    status.all_ready = status.all_ready && status.settled;
     return status;
   }
 
@@ -144,8 +78,8 @@ class VersionManager::Impl {
         MutexLock lock(&mutex_);
         stopping_ = true;
       }
-      Reconcile({});
-      TakeSteps();
+      Reconcile({}, 0);
+      TakeSteps({});
     });
     if (options_.start_threads) {
       WaitUntilEmpty();
@@ -168,9 +102,9 @@ class VersionManager::Impl {
       if (models_.empty() || parts_.clock->Now() < complain_at) continue;
       complain_at = parts_.clock->Now() + absl::Seconds(10);
       for (const auto& [name, record] : models_) {
-        for (const auto& instance : record.instances) {
-          LOG(WARNING) << "waiting for " << name << "/" << instance->version.number << ", "
-                       << VersionStateName(instance->state) << ", " << instance->watch.holders()
+        for (const auto& version : record.versions) {
+          LOG(WARNING) << "waiting for " << name << "/" << version->version.number << ", "
+                       << VersionStateName(version->state) << ", " << version->watch.holders()
                        << " handles";
         }
       }
@@ -179,9 +113,13 @@ class VersionManager::Impl {
 
   // ---- On the control thread. ----
 
-  void Reconcile(std::vector<DesiredModel> models) {
+  void Reconcile(std::vector<DesiredModel> models, uint64_t revision) {
     MutexLock lock(&mutex_);
     if (stopping_) models.clear();
+    if (!stopping_ && revision != 0) {
+      if (revision < revision_) return;  // Overtaken by a newer one.
+      revision_ = revision;
+    }
     desired_known_ = true;
     for (auto& [name, record] : models_) record.desired = false;
     for (DesiredModel& model : models) {
@@ -190,42 +128,78 @@ class VersionManager::Impl {
       record.desired = true;
       record.error = model.error;
       record.swap_order = model.swap_order;
-      if (!model.error.empty()) continue;  // What serves goes on; nothing new can be read.
-      for (const auto& instance : record.instances) instance->desired = false;
+      record.names = model.names;
+      // Without versions nothing is known to replace what serves: that goes on.
+      if (!model.error.empty() && model.versions.empty()) continue;
+      for (const auto& version : record.versions) version->desired = false;
       for (DesiredVersion& version : model.versions) Want(model, std::move(version), &record);
     }
     for (auto& [name, record] : models_) {
       if (record.desired) continue;
-      for (const auto& instance : record.instances) instance->desired = false;
+      for (const auto& version : record.versions) version->desired = false;
     }
   }
 
-  void Want(const DesiredModel& model, DesiredVersion version, ModelRecord* record)
+  // The load that answers this wish already, if there is one.
+  static VersionRecord* Matching(const DesiredVersion& wish, const ModelRecord& record) {
+    VersionRecord* match = nullptr;
+    for (const auto& known : record.versions) {
+      if (known->version.number != wish.number || known->version.revision != wish.revision) {
+        continue;
+      }
+      const bool there = IsComing(known->state) || known->state == VersionState::kServing;
+      // The same files would fail again.
+      const bool failed = known->state == VersionState::kFailed &&
+                          known->version.attempt == wish.attempt &&
+                          known->version.refusal == wish.refusal;
+      const bool waits =
+          wish.fallback && known->fallback && known->state == VersionState::kUnloaded;
+      if (there || failed || waits) match = known.get();
+    }
+    return match;
+  }
+
+  void Want(const DesiredModel& model, DesiredVersion wish, ModelRecord* record)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    for (const auto& instance : record->instances) {
-      // Also one that failed: trying the same files again would fail again.
-      if (instance->version.number == version.number &&
-          instance->version.revision == version.revision &&
-          (IsLoadedOrComing(instance->state) || instance->state == VersionState::kFailed)) {
-        instance->desired = true;
-        return;
+    if (VersionRecord* const match = Matching(wish, *record); match != nullptr) {
+      match->desired = !wish.fallback;
+      match->version.why = std::move(wish.why);
+      if (match->version.attempt != wish.attempt) match->not_before = absl::InfinitePast();
+      match->version.attempt = wish.attempt;
+      return;
+    }
+    auto added = std::make_unique<VersionRecord>();
+    added->id = ++last_id_;
+    added->batching = model.batching;
+    added->config = model.config;
+    added->desired = !wish.fallback;
+    added->fallback = wish.fallback;
+    if (wish.fallback) added->state = VersionState::kUnloaded;
+    added->since = parts_.clock->Now();
+    if (!wish.refusal.empty()) {
+      LOG(ERROR) << model.name << "/" << wish.number << " is not loaded: " << wish.refusal;
+      added->state = VersionState::kFailed;
+      added->reason = wish.refusal;
+      added->error = absl::FailedPreconditionError(wish.refusal);
+    } else if (const auto failure = record->failures.find(wish.number);
+               failure != record->failures.end() && failure->second.attempt == wish.attempt) {
+      added->not_before = failure->second.last + RetryDelay(failure->second.count);
+      if (added->not_before > added->since) {
+        added->reason = StrCat("its files changed, it waits to be tried again; it failed: ",
+                               failure->second.reason);
+        control_.PostAt(added->not_before, [this] { TakeSteps({}); });
       }
     }
-    auto instance = std::make_unique<Instance>();
-    instance->id = ++last_id_;
-    instance->version = std::move(version);
-    instance->batching = model.batching;
-    instance->config = model.config;
-    instance->desired = true;
-    instance->since = parts_.clock->Now();
-    record->instances.push_back(std::move(instance));
+    added->version = std::move(wish);
+    record->versions.push_back(std::move(added));
   }
 
   // Acts until the policy wants nothing of any model, then tells the world once.
-  void TakeSteps() {
+  void TakeSteps(absl::AnyInvocable<void() &&> on_published) {
     while (TakeStep()) {
     }
     Publish();
+    if (on_published) std::move(on_published)();
     std::vector<ModelHandle> dropped;
     {
       MutexLock lock(&mutex_);
@@ -246,10 +220,10 @@ class VersionManager::Impl {
       VersionAction action;
       std::string name;
       for (const auto& [model, record] : models_) {
-        action = NextAction(record.views(), record.swap_order);
+        action = NextAction(ViewsOf(record, parts_.clock->Now()), record.swap_order);
         name = model;
         if (action.step != VersionStep::kNothing) break;
-        if (!record.desired && record.instances.empty()) {
+        if (!record.desired && record.versions.empty()) {
           gone = model;
           break;
         }
@@ -262,25 +236,26 @@ class VersionManager::Impl {
       } else {
         id = action.instance;
         ModelRecord& record = models_.at(name);
-        Instance* const instance = FindLocked(id);
+        VersionRecord* const version = FindLocked(id);
         switch (action.step) {
           case VersionStep::kLoad:
           case VersionStep::kReload:
-            EnterLocked(instance, VersionState::kLoading, "");
-            load = LoadRequest{{name, instance->version.number},
-                               instance->version.directory,
-                               instance->version.revision,
-                               instance->config};
+            EnterLocked(version, VersionState::kLoading, "");
+            version->progress = {};
+            load = LoadRequest{{name, version->version.number},
+                               version->version.directory,
+                               version->version.revision,
+                               version->config};
             break;
           case VersionStep::kUnload:
             // Desired ones that do not serve yet: this one makes room for them.
-            instance->fallback = record.swap_order == SwapOrder::kMemoryFirst && HasDesired(record);
-            EnterLocked(instance, VersionState::kDraining, "");
-            dropped_.push_back(std::move(instance->handle));
-            instance->handle = ModelHandle();
+            version->fallback = record.swap_order == SwapOrder::kMemoryFirst && HasDesired(record);
+            EnterLocked(version, VersionState::kDraining, "");
+            dropped_.push_back(std::move(version->handle));
+            version->handle = ModelHandle();
             break;
           case VersionStep::kForget:
-            std::erase_if(record.instances, [id](const auto& i) { return i->id == id; });
+            std::erase_if(record.versions, [id](const auto& i) { return i->id == id; });
             break;
           case VersionStep::kNothing:
             break;
@@ -296,31 +271,22 @@ class VersionManager::Impl {
   }
 
   static bool HasDesired(const ModelRecord& record) {
-    return std::any_of(record.instances.begin(), record.instances.end(),
-                       [](const auto& instance) { return instance->desired; });
+    return std::any_of(record.versions.begin(), record.versions.end(),
+                       [](const auto& version) { return version->desired; });
   }
 
   void Publish() {
     std::vector<RoutingSnapshot::Routes> models;
     {
       MutexLock lock(&mutex_);
+      const absl::Time now = parts_.clock->Now();
+      bool all_known = desired_known_;
       for (const auto& [name, record] : models_) {
-        RoutingSnapshot::Routes routes;
-        routes.model = name;
-        routes.default_number = DefaultVersion(record.views());
-        for (const auto& instance : record.instances) {
-          if (instance->state == VersionState::kServing) {
-            routes.serving.push_back(instance->handle);
-          }
-          routes.coming = routes.coming || IsComing(instance->state) || instance->fallback;
-        }
-        // By number; of one number the latest load last, where Find looks first.
-        std::stable_sort(routes.serving.begin(), routes.serving.end(),
-                         [](const ModelHandle& a, const ModelHandle& b) {
-                           return a->id().number < b->id().number;
-                         });
-        models.push_back(std::move(routes));
+        models.push_back(RoutesOf(name, record, now));
+        const ModelStatus status = StatusOf(name, record, now);
+        all_known = all_known && (!record.desired || status.ready || status.failed);
       }
+      settled_ = settled_ || all_known;
     }
     parts_.routing->Publish(std::make_unique<const RoutingSnapshot>(std::move(models)));
   }
@@ -332,8 +298,8 @@ class VersionManager::Impl {
     {
       MutexLock lock(&mutex_);
       for (const auto& [name, record] : models_) {
-        for (const auto& instance : record.instances) {
-          if (instance->handle) serving.push_back(instance->handle);
+        for (const auto& version : record.versions) {
+          if (version->handle) serving.push_back(version->handle);
         }
       }
     }
@@ -351,18 +317,18 @@ class VersionManager::Impl {
     bool wanted = false;
     {
       MutexLock lock(&mutex_);
-      Instance* const instance = FindLocked(id);
-      CHECK(instance != nullptr);  // A record is kept while its load runs.
-      wanted = instance->desired || instance->fallback;
+      VersionRecord* const version = FindLocked(id);
+      CHECK(version != nullptr);  // A record is kept while its load runs.
+      wanted = version->desired || version->fallback;
       if (outcome.skipped) {
         // Wished for again meanwhile: from the start.
-        EnterLocked(instance, wanted ? VersionState::kPending : VersionState::kUnloaded, "");
+        EnterLocked(version, wanted ? VersionState::kPending : VersionState::kUnloaded, "");
       }
-      batching = instance->batching;
-      instance->load_took = outcome.took;
+      batching = version->batching;
+      version->load_took = outcome.took;
     }
     if (outcome.skipped) {
-      TakeSteps();
+      TakeSteps({});
       return;
     }
     absl::Status status = outcome.loaded.status();
@@ -384,22 +350,34 @@ class VersionManager::Impl {
               << absl::FormatDuration(outcome.took);
     {
       MutexLock lock(&mutex_);
-      Instance* const instance = FindLocked(id);
+      VersionRecord* const version = FindLocked(id);
       if (!status.ok()) {
-        instance->fallback = false;  // It was given its chance.
-        EnterLocked(instance, VersionState::kFailed, std::string(FromAbsl(status.message())));
+        FailLocked(version, version_id.model, status);
       } else if (!wanted) {
-        EnterLocked(instance, VersionState::kUnloaded, "");
+        EnterLocked(version, VersionState::kUnloaded, "");
       } else {
-        instance->fallback = false;
-        instance->weights = std::move(weights);
-        instance->watch = HandleWatch(handle);
-        instance->handle = std::move(handle);
-        EnterLocked(instance, VersionState::kServing, "");
+        version->fallback = false;
+        version->weights = std::move(weights);
+        version->watch = HandleWatch(handle);
+        version->handle = std::move(handle);
+        models_.at(version_id.model).failures.erase(version_id.number);
+        EnterLocked(version, VersionState::kServing, "");
       }
     }
-    TakeSteps();
+    TakeSteps({});
     Tidy();
+  }
+
+  void FailLocked(VersionRecord* version, const std::string& model, const absl::Status& error)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    version->fallback = false;  // It was given its chance.
+    version->error = error;
+    EnterLocked(version, VersionState::kFailed, std::string(FromAbsl(error.message())));
+    FailureHistory& history = models_.at(model).failures[version->version.number];
+    ++history.count;
+    history.last = version->since;
+    history.attempt = version->version.attempt;
+    history.reason = version->reason;
   }
 
   // After everything that waits to be loaded: no answer depends on it.
@@ -440,30 +418,30 @@ class VersionManager::Impl {
     bool stopping = false;
     {
       MutexLock lock(&mutex_);
-      Instance* const instance = FindLocked(id);
-      CHECK(instance != nullptr);
-      EnterLocked(instance, VersionState::kUnloaded, "");
+      VersionRecord* const version = FindLocked(id);
+      CHECK(version != nullptr);
+      EnterLocked(version, VersionState::kUnloaded, "");
       stopping = stopping_;
     }
     if (!stopping && parts_.on_unloaded) parts_.on_unloaded(version_id, weights);
-    TakeSteps();
+    TakeSteps({});
     if (!stopping) Tidy();
   }
 
-  Instance* FindLocked(uint64_t id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  VersionRecord* FindLocked(uint64_t id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     for (const auto& [name, record] : models_) {
-      for (const auto& instance : record.instances) {
-        if (instance->id == id) return instance.get();
+      for (const auto& version : record.versions) {
+        if (version->id == id) return version.get();
       }
     }
     return nullptr;
   }
 
-  void EnterLocked(Instance* instance, VersionState state, std::string reason)
+  void EnterLocked(VersionRecord* version, VersionState state, std::string reason)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    instance->state = state;
-    instance->reason = std::move(reason);
-    instance->since = parts_.clock->Now();
+    version->state = state;
+    version->reason = std::move(reason);
+    version->since = parts_.clock->Now();
   }
 
   // ---- On a loader thread. ----
@@ -471,54 +449,37 @@ class VersionManager::Impl {
   void Load(uint64_t id, const LoadRequest& request) {
     LoadOutcome outcome;
     outcome.skipped = !StillWanted(id);
-    const absl::Time start = parts_.clock->Now();
     if (!outcome.skipped) {
       if (parts_.metrics != nullptr) parts_.metrics->AddLoadsInProgress(1);
-      outcome.loaded =
-          parts_.load(request, [this, id](std::string_view detail) { SetProgress(id, detail); });
+      outcome = LoadAndWarm(
+          parts_, options_, request, [this, id](const LoadNote& note) { SetProgress(id, note); },
+          [this, id] { control_.Post([this, id] { BeginWarming(id); }); });
     }
-    if (outcome.loaded.ok()) {
-      control_.Post([this, id] {
-        {
-          MutexLock lock(&mutex_);
-          Instance* const instance = FindLocked(id);
-          if (instance->state != VersionState::kLoading) return;
-          EnterLocked(instance, VersionState::kWarming, "");
-        }
-        if (parts_.on_change) parts_.on_change(status());
-      });
-      if (absl::Status warm = Warm(&outcome); !warm.ok()) outcome.loaded = std::move(warm);
-    }
-    outcome.took = parts_.clock->Now() - start;
     control_.Post([this, id, version = request.id, outcome = std::move(outcome)]() mutable {
       FinishLoad(id, std::move(version), std::move(outcome));
     });
   }
 
-  absl::Status Warm(LoadOutcome* outcome) {
-    std::unique_ptr<Arena> arena;
-    if (parts_.new_arena) {
-      absl::StatusOr<std::unique_ptr<Arena>> made = parts_.new_arena();
-      if (!made.ok()) return std::move(made).status();
-      arena = *std::move(made);
+  void BeginWarming(uint64_t id) {
+    {
+      MutexLock lock(&mutex_);
+      VersionRecord* const version = FindLocked(id);
+      if (version->state != VersionState::kLoading) return;
+      EnterLocked(version, VersionState::kWarming, "");
     }
-    absl::StatusOr<std::vector<WarmSize>> warm = WarmUp(
-        *outcome->loaded->model, arena.get(), *parts_.clock, {.measure = options_.measure_warm_up});
-    if (!warm.ok()) return std::move(warm).status();
-    outcome->warm = *std::move(warm);
-    return absl::OkStatus();
+    if (parts_.on_change) parts_.on_change(status());
   }
 
   bool StillWanted(uint64_t id) {
     MutexLock lock(&mutex_);
-    const Instance* const instance = FindLocked(id);
-    return instance != nullptr && (instance->desired || instance->fallback);
+    const VersionRecord* const version = FindLocked(id);
+    return version != nullptr && (version->desired || version->fallback);
   }
 
-  void SetProgress(uint64_t id, std::string_view detail) {
+  void SetProgress(uint64_t id, const LoadNote& note) {
     MutexLock lock(&mutex_);
-    Instance* const instance = FindLocked(id);
-    if (instance != nullptr && IsComing(instance->state)) instance->reason = std::string(detail);
+    VersionRecord* const version = FindLocked(id);
+    if (version != nullptr && IsComing(version->state)) version->progress = note;
   }
 
   const VersionManagerOptions options_;
@@ -528,7 +489,9 @@ class VersionManager::Impl {
   std::map<std::string, ModelRecord> models_ ABSL_GUARDED_BY(mutex_);
   std::vector<ModelHandle> dropped_ ABSL_GUARDED_BY(mutex_);
   uint64_t last_id_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t revision_ ABSL_GUARDED_BY(mutex_) = 0;
   bool desired_known_ ABSL_GUARDED_BY(mutex_) = false;
+  bool settled_ ABSL_GUARDED_BY(mutex_) = false;  // Once and for all.
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
   // Last: their threads use the members above.
@@ -541,8 +504,14 @@ VersionManager::VersionManager(const VersionManagerOptions& options, VersionMana
 
 VersionManager::~VersionManager() = default;
 
-void VersionManager::SetDesired(std::vector<DesiredModel> models) {
-  impl_->SetDesired(std::move(models));
+void VersionManager::SetDesired(std::vector<DesiredModel> models, DesiredOptions options) {
+  impl_->SetDesired(std::move(models), std::move(options));
+}
+void VersionManager::RunAt(absl::Time when, absl::AnyInvocable<void() &&> task) {
+  impl_->RunAt(when, std::move(task));
+}
+void VersionManager::RunOnLoader(absl::AnyInvocable<void() &&> task) {
+  impl_->RunOnLoader(std::move(task));
 }
 ServingStatus VersionManager::status() const { return impl_->status(); }
 void VersionManager::Shutdown() { impl_->Shutdown(); }

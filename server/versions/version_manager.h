@@ -3,9 +3,16 @@
 // SetDesired says which versions of which models there should be. One control
 // thread compares that with what there is (version_policy.h, pure), starts loads
 // on loader threads, publishes routing snapshots, and destroys versions whose
-// last handle was dropped. A new version takes over only when it serves; a model
-// that fails to load stops nobody else, and is not tried again until its files
-// or its configuration have another revision.
+// last handle was dropped. A new version takes over only when it serves; names
+// (`default`, labels) move together with the list that moves them, in one
+// snapshot, between two requests.
+//
+// A model that fails to load stops nobody else. It is tried again when its files
+// or its configuration have another revision (not more often than RetryDelay
+// allows: files that are rewritten all the time are not read all the time), or
+// when somebody asks (another `attempt`), at once. Nothing is ever retried only
+// because time passed: what failed would fail again, and its reason stays
+// readable until it is fixed.
 //
 // Life: Shutdown (or the destructor) publishes an empty snapshot and waits until
 // every handle is dropped, so the front doors must have answered by then.
@@ -20,9 +27,9 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "runtime/base/clock.h"
@@ -43,6 +50,20 @@ struct DesiredVersion {
   // Whatever changes when the files or the configuration do. An equal revision is
   // the version that is there already, whether it serves or has failed.
   std::string revision;
+  // Differs from that of a load that failed: it is tried again.
+  uint64_t attempt = 0;
+  // Not wanted itself, but to be loaded if no wanted version can be (memory first).
+  bool fallback = false;
+  // Not empty: it is not loaded, counts as failed, and this is why. A load of the
+  // same revision that serves already goes on.
+  std::string refusal;
+  std::string why;  // In words, for reports: "latest 1; named by default".
+};
+
+// A name and the version it points at.
+struct DesiredName {
+  std::string name;
+  int64_t version = 0;
 };
 
 struct DesiredModel {
@@ -54,6 +75,17 @@ struct DesiredModel {
   BatcherOptions batching;
   std::any config;  // What the repository read; only the loader looks into it.
   std::vector<DesiredVersion> versions;
+  // Without a `default` among them requests get what DefaultVersion says.
+  std::vector<DesiredName> names;
+};
+
+struct DesiredOptions {
+  // Lists that overtake each other: one with a lower revision than the last is
+  // not taken. 0: always taken.
+  uint64_t revision = 0;
+  // Called on the control thread once the routing snapshot with this list's names
+  // is published; dropped without a call when the manager shuts down first.
+  absl::AnyInvocable<void() &&> on_published;
 };
 
 struct LoadRequest {
@@ -68,8 +100,14 @@ struct LoadedModel {
   WeightsIdentity weights;
 };
 
-// Called on the loader thread with a line for people ("tensor 12 of 160").
-using LoadProgress = std::function<void(std::string_view detail)>;
+// How far a load is.
+struct LoadNote {
+  std::string stage;         // "parameters", ...
+  uint64_t bytes_done = 0;   // Of parameters read.
+  uint64_t bytes_total = 0;  // 0: not known yet.
+};
+// Called on the loader thread.
+using LoadProgress = std::function<void(const LoadNote&)>;
 // Runs on a loader thread; may take minutes.
 using ModelLoaderFn =
     std::function<absl::StatusOr<LoadedModel>(const LoadRequest&, const LoadProgress&)>;
@@ -78,6 +116,12 @@ struct VersionStatus {
   int64_t number = 0;
   VersionState state = VersionState::kPending;
   std::string reason;  // The error of a version that failed; progress of one that loads.
+  absl::Status error;  // Of a version that failed.
+  LoadNote progress;   // Of one that loads.
+  bool desired = false;
+  std::string why;  // DesiredVersion::why, revision and attempt.
+  std::string revision;
+  uint64_t attempt = 0;
   WeightsIdentity weights;
   int64_t holders = 0;  // Handles, the manager's and the snapshot's own included.
   absl::Time since;     // When the state was entered.
@@ -87,16 +131,22 @@ struct VersionStatus {
 struct ModelStatus {
   std::string name;
   std::vector<VersionStatus> versions;  // Ascending.
-  int64_t default_version = 0;          // 0 while nothing serves.
-  bool ready = false;                   // A version serves.
-  bool failed = false;                  // Nothing serves and nothing is on its way.
-  std::string error;                    // DesiredModel::error.
+  int64_t default_version = 0;          // What "default" means; 0: nothing.
+  std::vector<DesiredName> names;
+  bool ready = false;   // A version serves.
+  bool failed = false;  // Nothing serves and nothing is on its way.
+  bool coming = false;  // Something is on its way, or on its way out.
+  std::string error;    // DesiredModel::error.
 };
 
 struct ServingStatus {
   std::vector<ModelStatus> models;  // By name.
-  bool settled = false;             // Desired is known, and each model serves or has failed.
-  bool all_ready = false;           // Settled, and each model serves.
+  // Each desired model has served or failed since the start. Stays true: a model
+  // that comes later does not make the others unready.
+  bool settled = false;
+  bool all_ready = false;  // Settled, and each desired model serves.
+  bool converged = false;  // Nothing is on its way.
+  uint64_t revision = 0;   // DesiredOptions::revision of the list in force.
 };
 
 struct VersionManagerOptions {
@@ -134,7 +184,12 @@ class VersionManager {
   VersionManager& operator=(const VersionManager&) = delete;
 
   // The whole list, every time: a model that is missing from it is unloaded.
-  void SetDesired(std::vector<DesiredModel> models);
+  void SetDesired(std::vector<DesiredModel> models, DesiredOptions options = {});
+
+  // Runs on the control thread when it is `when`; on a loader thread, after the
+  // loads that wait already. Dropped when the manager shuts down first.
+  void RunAt(absl::Time when, absl::AnyInvocable<void() &&> task);
+  void RunOnLoader(absl::AnyInvocable<void() &&> task);
 
   ServingStatus status() const;
 

@@ -1,12 +1,13 @@
 #include "server/versions/version_policy.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace paramd {
 namespace {
 
 bool IsComing(const VersionView& v) {
-  return v.state == VersionState::kPending || v.state == VersionState::kLoading ||
+  return (v.state == VersionState::kPending && !v.waits) || v.state == VersionState::kLoading ||
          v.state == VersionState::kWarming;
 }
 
@@ -14,69 +15,98 @@ bool Any(absl::Span<const VersionView> versions, bool (*is)(const VersionView&))
   return std::any_of(versions.begin(), versions.end(), is);
 }
 
-// The newest of those that `is` holds for; of one number, the latest load.
-const VersionView* Newest(absl::Span<const VersionView> versions, bool (*is)(const VersionView&)) {
+// The newest of those that `is` holds for, a preferred one before the others; of
+// one number, the latest load.
+template <typename Is>
+const VersionView* Newest(absl::Span<const VersionView> versions, Is is) {
+  const auto rank = [](const VersionView& v) {
+    return std::tuple(v.preferred, v.number, v.instance);
+  };
   const VersionView* newest = nullptr;
   for (const VersionView& v : versions) {
-    if (!is(v)) continue;
-    if (newest == nullptr || v.number > newest->number ||
-        (v.number == newest->number && v.instance > newest->instance)) {
-      newest = &v;
-    }
+    if (is(v) && (newest == nullptr || rank(v) > rank(*newest))) newest = &v;
   }
   return newest;
+}
+
+// What there is of those that take over from `old`: the desired loads of its
+// number or, where its number is not desired, all that are.
+struct Successors {
+  bool wanted = false;
+  bool serve = false;
+  bool come = false;
+};
+
+Successors SuccessorsOf(const VersionView& old, absl::Span<const VersionView> versions) {
+  const bool by_number = std::any_of(versions.begin(), versions.end(), [&](const VersionView& v) {
+    return v.desired && v.number == old.number;
+  });
+  Successors found;
+  for (const VersionView& v : versions) {
+    if (!v.desired || (by_number && v.number != old.number)) continue;
+    found.wanted = true;
+    found.serve = found.serve || v.state == VersionState::kServing;
+    found.come = found.come || IsComing(v);
+  }
+  return found;
+}
+
+// Serves, is not desired, and has done its duty.
+bool MayGo(const VersionView& v, absl::Span<const VersionView> versions, SwapOrder order) {
+  if (v.desired || v.state != VersionState::kServing) return false;
+  const Successors successors = SuccessorsOf(v, versions);
+  return !successors.wanted || successors.serve ||
+         (order == SwapOrder::kMemoryFirst && successors.come);
+}
+
+bool IsNeededBack(const VersionView& v, absl::Span<const VersionView> versions) {
+  if (!v.fallback) return false;
+  const Successors successors = SuccessorsOf(v, versions);
+  return successors.wanted && !successors.serve;
+}
+
+// Made room, and what it made room for cannot be loaded.
+bool ComesBack(const VersionView& v, absl::Span<const VersionView> versions) {
+  if (v.state != VersionState::kUnloaded || !IsNeededBack(v, versions)) return false;
+  const bool by_number = std::any_of(versions.begin(), versions.end(), [&](const VersionView& o) {
+    return o.desired && o.number == v.number;
+  });
+  // One is enough: another that serves or is coming back already.
+  const bool is_covered = std::any_of(versions.begin(), versions.end(), [&](const VersionView& o) {
+    if (o.desired || (by_number && o.number != v.number)) return false;
+    return o.state == VersionState::kServing || (o.fallback && IsComing(o));
+  });
+  return !is_covered && !SuccessorsOf(v, versions).come;
 }
 
 }  // namespace
 
 VersionAction NextAction(absl::Span<const VersionView> versions, SwapOrder order) {
-  const auto desired_pending = [](const VersionView& v) {
-    return v.desired && v.state == VersionState::kPending;
-  };
-  const auto extra_serving = [](const VersionView& v) {
-    return !v.desired && v.state == VersionState::kServing;
-  };
-  const bool any_desired = Any(versions, [](const VersionView& v) { return v.desired; });
-  const bool desired_serves = Any(versions, [](const VersionView& v) {
-    return v.desired && v.state == VersionState::kServing;
-  });
-  const bool desired_comes =
-      Any(versions, [](const VersionView& v) { return v.desired && IsComing(v); });
-
   // Records of what is gone and not wanted.
   for (const VersionView& v : versions) {
-    const bool needed_back = v.fallback && any_desired && !desired_serves;
-    if (v.desired || needed_back) continue;
+    if (v.desired || IsNeededBack(v, versions)) continue;
     if (v.state == VersionState::kPending || v.state == VersionState::kFailed ||
         v.state == VersionState::kUnloaded) {
       return {VersionStep::kForget, v.instance};
     }
   }
 
-  const VersionView* const extra = Newest(versions, extra_serving);
-  if (extra != nullptr) {
-    const bool successor_serves = desired_serves || !any_desired;
-    const bool makes_room = order == SwapOrder::kMemoryFirst && desired_comes;
-    if (successor_serves || makes_room) return {VersionStep::kUnload, extra->instance};
-  }
+  const VersionView* const leaving =
+      Newest(versions, [&](const VersionView& v) { return MayGo(v, versions, order); });
+  if (leaving != nullptr) return {VersionStep::kUnload, leaving->instance};
 
-  if (const VersionView* const next = Newest(versions, desired_pending); next != nullptr) {
-    const bool room_is_being_made =
-        order == SwapOrder::kMemoryFirst && Any(versions, [](const VersionView& v) {
-          return !v.desired && v.state == VersionState::kDraining;
-        });
-    if (!room_is_being_made) return {VersionStep::kLoad, next->instance};
-  }
+  const VersionView* const next = Newest(versions, [](const VersionView& v) {
+    return v.desired && v.state == VersionState::kPending && !v.waits;
+  });
+  const bool room_is_being_made =
+      order == SwapOrder::kMemoryFirst && Any(versions, [](const VersionView& v) {
+        return !v.desired && v.state == VersionState::kDraining;
+      });
+  if (next != nullptr && !room_is_being_made) return {VersionStep::kLoad, next->instance};
 
-  // Memory first, and nothing new can be loaded: the old version comes back.
-  if (any_desired && !desired_serves && !desired_comes && extra == nullptr) {
-    const bool returning =
-        Any(versions, [](const VersionView& v) { return v.fallback && IsComing(v); });
-    const VersionView* const fallback = Newest(versions, [](const VersionView& v) {
-      return v.fallback && v.state == VersionState::kUnloaded;
-    });
-    if (!returning && fallback != nullptr) return {VersionStep::kReload, fallback->instance};
-  }
+  const VersionView* const back =
+      Newest(versions, [&](const VersionView& v) { return ComesBack(v, versions); });
+  if (back != nullptr) return {VersionStep::kReload, back->instance};
   return {};
 }
 

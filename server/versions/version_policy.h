@@ -5,6 +5,9 @@
 // first, only where configured: the old version goes before the new one loads,
 // requests get Unavailable meanwhile, and the old one is loaded again if no new
 // one can be.
+//
+// Two loads of one number (its files changed) follow each other: the older goes
+// when the newer serves, whatever other numbers serve, and stays if that fails.
 #ifndef PARAMD_SERVER_VERSIONS_VERSION_POLICY_H_
 #define PARAMD_SERVER_VERSIONS_VERSION_POLICY_H_
 
@@ -25,6 +28,10 @@ struct VersionView {
   bool desired = false;
   // It served and made room for a desired one: to be loaded again if those fail.
   bool fallback = false;
+  // `default` points at it: it is loaded before the others.
+  bool preferred = false;
+  // Pending, and not to be loaded yet: it failed just now, as other files.
+  bool waits = false;
 };
 
 enum class VersionStep : uint8_t {
@@ -44,7 +51,7 @@ struct VersionAction {
 VersionAction NextAction(absl::Span<const VersionView> versions, SwapOrder order);
 
 // The number that "default" stands for: the highest desired one that serves,
-// else the highest that serves, else 0.
+// else the highest that serves, else 0. For models that have no such name.
 int64_t DefaultVersion(absl::Span<const VersionView> versions);
 
 }  // namespace paramd

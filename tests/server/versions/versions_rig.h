@@ -89,7 +89,7 @@ class VersionsRig {
   }
 
   absl::StatusOr<LoadedModel> Load(const LoadRequest& request, const LoadProgress& progress) {
-    progress("tensor 1 of 2");
+    progress({"parameters", 1, 2});
     if (const auto failure = failures.find(request.directory); failure != failures.end()) {
       return failure->second;
     }
