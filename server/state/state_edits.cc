@@ -424,6 +424,10 @@ absl::StatusOr<NameEntry> RemoveName(std::string_view model_name, std::string_vi
     return absl::NotFoundError(
         StrCat("model '", model->name, "' has no name '", CutTo(name, 128), "'"));
   }
+  if (name == kDefaultName) {
+    return absl::FailedPreconditionError(
+        StrCat("'default' of model '", model->name, "' can be moved, not removed"));
+  }
   const NameEntry removed = *entry;
   std::erase_if(model->names, [&removed](const NameEntry& known) { return known == removed; });
   LeaveVersion(removed.version, time, model);

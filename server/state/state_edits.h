@@ -96,7 +96,7 @@ absl::StatusOr<NameEntry> PointName(std::string_view model, std::string_view nam
                                     const EditTime& time, DesiredState* state);
 absl::StatusOr<NameEntry> RollBackName(std::string_view model, std::string_view name,
                                        const EditTime& time, DesiredState* state);
-// The entry as it was.
+// The entry as it was. `default` cannot be removed.
 absl::StatusOr<NameEntry> RemoveName(std::string_view model, std::string_view name,
                                      const EditTime& time, DesiredState* state);
 absl::Status SetAutoPromote(std::string_view model, bool on, DesiredState* state);

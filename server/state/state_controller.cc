@@ -1,0 +1,670 @@
+#include "server/state/state_controller.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/log/check.h"
+#include "absl/log/log.h"
+#include "runtime/base/status_macros.h"
+#include "runtime/base/strings.h"
+#include "server/state/state_report.h"
+
+namespace paramd {
+namespace {
+
+// Others edit seldom and briefly; who loses that often has met something else.
+constexpr int kCommitAttemptsMax = 1000;
+// How often a load that somebody watches tells how far it is.
+constexpr absl::Duration kProgressInterval = absl::Milliseconds(200);
+// How long Unload waits for requests to hand back the version's memory.
+constexpr absl::Duration kGoneTimeout = absl::Seconds(5);
+
+const ModelStatus* FindModel(const ServingStatus& status, const std::string& name) {
+  for (const ModelStatus& model : status.models) {
+    if (model.name == name) return &model;
+  }
+  return nullptr;
+}
+
+bool Serves(const ServingStatus& status, const std::string& name, int64_t number) {
+  const ModelStatus* const model = FindModel(status, name);
+  return model != nullptr &&
+         std::any_of(model->versions.begin(), model->versions.end(), [&](const VersionStatus& v) {
+           return v.number == number && v.state == VersionState::kServing;
+         });
+}
+
+absl::Status CheckServes(const ServingStatus& status, const std::string& name, int64_t number) {
+  if (Serves(status, name, number)) return absl::OkStatus();
+  std::string serving;
+  std::string is = "is not loaded";
+  if (const ModelStatus* const model = FindModel(status, name); model != nullptr) {
+    for (const VersionStatus& version : model->versions) {
+      if (version.state == VersionState::kServing) {
+        StrAppend(&serving, serving.empty() ? "" : ", ", version.number);
+      }
+      if (version.number != number) continue;
+      is = StrCat("does not serve, it is ", VersionStateName(version.state));
+      if (!version.reason.empty()) StrAppend(&is, " (", version.reason, ")");
+    }
+  }
+  return absl::FailedPreconditionError(StrCat("version ", number, " of model '", name, "' ", is,
+                                              "; serving: ", serving.empty() ? "none" : serving));
+}
+
+// What a Load is about.
+std::vector<int64_t> VersionsAskedFor(const WantedModel& model, std::optional<int64_t> version) {
+  if (version) return {*version};
+  std::vector<int64_t> numbers;
+  for (const WantedVersion& known : model.versions) {
+    if (known.selected) numbers.push_back(known.number);
+  }
+  return numbers;
+}
+
+LoadEvent EventOf(const ModelStatus* model, int64_t number) {
+  LoadEvent event = {.version = number, .state = "pending"};
+  if (model == nullptr) return event;
+  for (const VersionStatus& known : model->versions) {
+    if (known.number != number || !known.desired) continue;
+    event.state = VersionStateName(known.state);
+    event.stage = known.progress.stage;
+    event.bytes_done = known.progress.bytes_done;
+    event.bytes_total = known.progress.bytes_total;
+  }
+  return event;
+}
+
+NameState ToState(const NameEntry& entry) { return {entry.name, entry.version, entry.previous}; }
+
+}  // namespace
+
+StateController::StateController(StateControllerOptions options, StateControllerParts parts)
+    : options_(std::move(options)), parts_(std::move(parts)), active_(options_.active) {
+  CHECK(parts_.clock != nullptr && parts_.store != nullptr && parts_.versions != nullptr);
+  CHECK(parts_.routing != nullptr && parts_.list != nullptr && parts_.desired != nullptr);
+}
+
+StateController::~StateController() = default;
+
+// ---- The document. ----
+
+absl::StatusOr<StoredState> StateController::ReadStored(DesiredState* state) const {
+  PARAMD_ASSIGN_OR_RETURN(StoredState stored, parts_.store->Read());
+  *state = {};
+  if (stored.revision == 0) return stored;
+  {
+    MutexLock lock(&mutex_);
+    if (stored.revision == revision_) {
+      *state = state_;
+      return stored;
+    }
+  }
+  PARAMD_ASSIGN_OR_RETURN(*state, DecodeState(stored.bytes));
+  return stored;
+}
+
+absl::StatusOr<uint64_t> StateController::Commit(Edit edit) {
+  for (int attempt = 0; attempt < kCommitAttemptsMax; ++attempt) {
+    DesiredState before;
+    PARAMD_ASSIGN_OR_RETURN(const StoredState stored, ReadStored(&before));
+    DesiredState after = before;
+    PARAMD_RETURN_IF_ERROR(edit(&after));
+    if (after == before) {
+      Adopt(stored.revision, std::move(after));
+      return stored.revision;
+    }
+    PARAMD_ASSIGN_OR_RETURN(std::string bytes, EncodeState(after));
+    const absl::StatusOr<uint64_t> set =
+        parts_.store->CompareAndSet(stored.revision, std::move(bytes));
+    if (set.ok()) {
+      Adopt(*set, std::move(after));
+      return *set;
+    }
+    if (!absl::IsAborted(set.status())) return set.status();
+  }
+  return absl::AbortedError("the desired state is changed by others all the time");
+}
+
+absl::StatusOr<uint64_t> StateController::CommitIfActive(Edit edit) {
+  {
+    MutexLock lock(&mutex_);
+    if (shut_down_) return absl::CancelledError("the daemon is stopping");
+    if (!active_) {
+      return absl::UnavailableError("another process of this daemon has taken over; try again");
+    }
+  }
+  return Commit(edit);
+}
+
+void StateController::Adopt(uint64_t revision, DesiredState state) {
+  std::vector<DesiredModel> wishes = Wishes(state);
+  const absl::Time expiry = NextExpiry(state);
+  {
+    MutexLock lock(&mutex_);
+    if (revision >= revision_) {
+      revision_ = revision;
+      state_ = std::move(state);
+    }
+  }
+  DesiredOptions options;
+  options.revision = revision;
+  options.on_published = [this, revision] {
+    MutexLock lock(&mutex_);
+    published_ = std::max(published_, revision);
+    ++changes_;
+    changed_.SignalAll();
+  };
+  parts_.versions->SetDesired(std::move(wishes), std::move(options));
+  ArmExpiry(expiry);
+}
+
+std::vector<DesiredModel> StateController::Wishes(const DesiredState& state) const {
+  std::vector<DesiredModel> wishes = parts_.desired(state);
+  MutexLock lock(&mutex_);
+  if (quarantine_.empty()) return wishes;
+  for (DesiredModel& model : wishes) {
+    for (DesiredVersion& version : model.versions) {
+      const std::string name = StrCat(model.name, "/", version.number);
+      const auto found = quarantine_.find(name);
+      if (found == quarantine_.end()) continue;
+      // Other files, or somebody asked: it gets another chance.
+      if (found->second != std::pair(version.revision, version.attempt)) continue;
+      version.refusal = options_.quarantined.at(name);
+    }
+  }
+  return wishes;
+}
+
+absl::Status StateController::Start(bool rescan) {
+  DesiredState stored_state;
+  const absl::StatusOr<StoredState> stored = ReadStored(&stored_state);
+  const bool unreadable = !stored.ok();
+  if (unreadable) {
+    LOG(ERROR) << "the stored desired state cannot be used: " << stored.status()
+               << "; it is made anew from the repository, without names and explicit loads";
+  }
+  {
+    MutexLock lock(&mutex_);
+    for (const auto& [name, reason] : options_.quarantined) {
+      LOG(ERROR) << name << " is quarantined: " << reason;
+      for (const WantedModel& model : stored_state.models) {
+        for (const WantedVersion& version : model.versions) {
+          if (StrCat(model.name, "/", version.number) != name) continue;
+          quarantine_[name] = {version.revision, version.attempt};
+        }
+      }
+    }
+  }
+  ArmVerify();
+  if (!unreadable && stored->revision > 0 && !rescan) {
+    Adopt(stored->revision, std::move(stored_state));
+    return absl::OkStatus();
+  }
+  PARAMD_ASSIGN_OR_RETURN(const std::vector<ListedModel> listing, parts_.list(""));
+  if (unreadable) {
+    PARAMD_ASSIGN_OR_RETURN(const StoredState bad, parts_.store->Read());
+    DesiredState state;
+    ApplyListing(listing, &state);
+    PARAMD_ASSIGN_OR_RETURN(std::string bytes, EncodeState(state));
+    PARAMD_ASSIGN_OR_RETURN(const uint64_t revision,
+                            parts_.store->CompareAndSet(bad.revision, std::move(bytes)));
+    Adopt(revision, std::move(state));
+    return absl::OkStatus();
+  }
+  return Commit([&listing](DesiredState* state) {
+           ApplyListing(listing, state);
+           return absl::OkStatus();
+         })
+      .status();
+}
+
+void StateController::Activate() {
+  {
+    MutexLock lock(&mutex_);
+    if (active_) return;
+    active_ = true;
+  }
+  // What the process before changed after this one had read it.
+  const absl::StatusOr<uint64_t> read = Commit([](DesiredState*) { return absl::OkStatus(); });
+  if (!read.ok()) LOG(ERROR) << "the desired state cannot be read: " << read.status();
+  PromoteNew(parts_.versions->status());
+}
+
+void StateController::Deactivate() {
+  MutexLock lock(&mutex_);
+  active_ = false;
+}
+
+void StateController::Shutdown() {
+  MutexLock lock(&mutex_);
+  shut_down_ = true;
+  ++changes_;
+  changed_.SignalAll();
+}
+
+// ---- What happens by itself. ----
+
+void StateController::OnChange(const ServingStatus& status) {
+  PromoteNew(status);
+  MutexLock lock(&mutex_);
+  ++changes_;
+  changed_.SignalAll();
+}
+
+void StateController::PromoteNew(const ServingStatus& status) {
+  std::vector<VersionId> came_up;
+  {
+    MutexLock lock(&mutex_);
+    if (!active_ || shut_down_) return;
+    for (const ModelStatus& model : status.models) {
+      const WantedModel* const wanted = state_.FindModel(model.name);
+      if (wanted == nullptr) continue;
+      for (const VersionStatus& version : model.versions) {
+        if (version.state == VersionState::kServing && version.desired &&
+            WouldPromote(*wanted, version.number)) {
+          came_up.push_back({model.name, version.number});
+        }
+      }
+    }
+  }
+  if (came_up.empty()) return;
+  // In ascending order, so that `previous` is the one below the highest.
+  const absl::Status committed = CommitIfActive([&](DesiredState* state) {
+                                   for (const VersionId& id : came_up) {
+                                     VersionCameUp(id.model, id.number, Now(), state);
+                                   }
+                                   return absl::OkStatus();
+                                 }).status();
+  for (const VersionId& id : came_up) {
+    if (committed.ok()) {
+      LOG(INFO) << id.model << "/" << id.number << " is the default now";
+    } else {
+      LOG(ERROR) << id.model << "/" << id.number << " does not become the default: " << committed;
+    }
+  }
+}
+
+void StateController::ArmExpiry(absl::Time next) {
+  {
+    MutexLock lock(&mutex_);
+    if (next >= expiry_armed_) return;
+    expiry_armed_ = next;
+  }
+  parts_.versions->RunAt(next, [this] { ExpireNow(); });
+}
+
+void StateController::ExpireNow() {
+  bool active = false;
+  {
+    MutexLock lock(&mutex_);
+    expiry_armed_ = absl::InfiniteFuture();
+    active = active_ && !shut_down_;
+  }
+  if (!active) return;
+  const absl::Time now = parts_.clock->Now();
+  const absl::Status committed = CommitIfActive([now](DesiredState* state) {
+                                   Expire(now, state);
+                                   return absl::OkStatus();
+                                 }).status();
+  if (!committed.ok()) LOG(ERROR) << "versions that were kept stay loaded: " << committed;
+}
+
+void StateController::ArmVerify() {
+  if (options_.verify_interval <= absl::ZeroDuration()) return;
+  parts_.versions->RunAt(parts_.clock->Now() + options_.verify_interval, [this] {
+    std::vector<std::string> models;
+    for (const ModelStatus& model : parts_.versions->status().models) {
+      if (model.ready) models.push_back(model.name);
+    }
+    VerifyNext(std::move(models));
+  });
+}
+
+// One model at a time, so that a load does not wait for all of them.
+void StateController::VerifyNext(std::vector<std::string> models) {
+  if (models.empty()) {
+    ArmVerify();
+    return;
+  }
+  parts_.versions->RunOnLoader([this, models = std::move(models)]() mutable {
+    const std::string model = std::move(models.back());
+    models.pop_back();
+    (void)Verify(model);  // It may be gone.
+    VerifyNext(std::move(models));
+  });
+}
+
+// ---- Waiting. ----
+
+uint64_t StateController::Changes() const {
+  MutexLock lock(&mutex_);
+  return changes_;
+}
+
+absl::Status StateController::WaitForChange(uint64_t seen, absl::Time deadline) const {
+  if (parts_.step) {
+    parts_.step();
+    return absl::OkStatus();
+  }
+  MutexLock lock(&mutex_);
+  while (changes_ == seen && !shut_down_) {
+    if (changed_.WaitUntil(&mutex_, deadline)) break;
+  }
+  return shut_down_ ? absl::CancelledError("the daemon is stopping") : absl::OkStatus();
+}
+
+absl::Status StateController::WaitUntilPublished(uint64_t revision) const {
+  while (true) {
+    const uint64_t seen = Changes();
+    {
+      MutexLock lock(&mutex_);
+      if (published_ >= revision) return absl::OkStatus();
+    }
+    PARAMD_RETURN_IF_ERROR(WaitForChange(seen, absl::InfiniteFuture()));
+  }
+}
+
+std::optional<absl::Status> StateController::OutcomeOf(const std::string& name,
+                                                       const std::vector<int64_t>& numbers) const {
+  const ServingStatus status = parts_.versions->status();
+  const ModelStatus* const model = FindModel(status, name);
+  MutexLock lock(&mutex_);
+  if (published_ < revision_) return std::nullopt;
+  const WantedModel* const wanted = state_.FindModel(name);
+  absl::Status outcome;
+  for (const int64_t number : numbers) {
+    const WantedVersion* const version = wanted == nullptr ? nullptr : wanted->FindVersion(number);
+    if (version == nullptr || !IsWanted(*wanted, *version)) {
+      return absl::AbortedError(
+          StrCat("version ", number, " of model '", name, "' was unloaded while it was loaded"));
+    }
+    const VersionStatus* newest = nullptr;
+    for (size_t i = 0; model != nullptr && i < model->versions.size(); ++i) {
+      const VersionStatus& known = model->versions[i];
+      if (known.number == number && known.revision == version->revision && known.desired) {
+        newest = &known;
+      }
+    }
+    if (newest == nullptr) return std::nullopt;
+    if (newest->state == VersionState::kFailed) {
+      if (outcome.ok()) outcome = newest->error;
+    } else if (newest->state != VersionState::kServing ||
+               (active_ && WouldPromote(*wanted, number))) {
+      return std::nullopt;  // On its way, or `default` is about to move to it.
+    }
+  }
+  return outcome;
+}
+
+absl::Status StateController::WaitForLoad(const std::string& name,
+                                          const std::vector<int64_t>& numbers,
+                                          const std::function<void(const LoadEvent&)>& progress) {
+  const absl::Time start = parts_.clock->Now();
+  std::map<int64_t, LoadEvent> told;
+  while (true) {
+    const uint64_t seen = Changes();
+    const std::optional<absl::Status> outcome = OutcomeOf(name, numbers);
+    if (progress) {
+      const ServingStatus status = parts_.versions->status();
+      for (const int64_t number : numbers) {
+        LoadEvent event = EventOf(FindModel(status, name), number);
+        LoadEvent& last = told[number];
+        if (last.state == event.state && last.stage == event.stage &&
+            last.bytes_done == event.bytes_done) {
+          continue;
+        }
+        event.seconds = absl::ToDoubleSeconds(parts_.clock->Now() - start);
+        last = event;
+        progress(event);
+      }
+    }
+    if (outcome) return *outcome;
+    // Bytes that were read change nothing in the states: who watches looks again.
+    PARAMD_RETURN_IF_ERROR(WaitForChange(
+        seen, progress ? parts_.clock->Now() + kProgressInterval : absl::InfiniteFuture()));
+  }
+}
+
+void StateController::WaitUntilGone(const std::string& name, std::optional<int64_t> version) {
+  const absl::Time deadline = parts_.clock->Now() + kGoneTimeout;
+  while (parts_.clock->Now() < deadline) {
+    const uint64_t seen = Changes();
+    const ServingStatus status = parts_.versions->status();
+    const ModelStatus* const model = FindModel(status, name);
+    if (model == nullptr) return;
+    const bool there =
+        !version || std::any_of(model->versions.begin(), model->versions.end(),
+                                [&](const VersionStatus& v) { return v.number == *version; });
+    if (!there || parts_.step) return;
+    if (!WaitForChange(seen, deadline).ok()) return;
+  }
+}
+
+// ---- ModelAdmin. ----
+
+absl::StatusOr<std::vector<LoadPlan>> StateController::Load(
+    const LoadCommand& command, const std::function<void(const LoadEvent&)>& progress) {
+  PARAMD_ASSIGN_OR_RETURN(const std::vector<ListedModel> listing, parts_.list(command.model));
+  if (listing.size() != 1) return absl::InternalError("the repository listed no model");
+  const ListedModel& listed = listing.front();
+  const auto edit = [&](DesiredState* state) {
+    return command.version ? LoadVersion(listed, *command.version, state)
+                           : LoadSelected(listed, state);
+  };
+  if (!listed.error.empty() && (!command.version || listed.versions.empty())) {
+    if (!command.dry_run) {
+      PARAMD_RETURN_IF_ERROR(CommitIfActive(edit).status());  // So that it is readable.
+    }
+    return absl::FailedPreconditionError(listed.error);
+  }
+  // What it would be like; the same edit is made in earnest below.
+  DesiredState wanted;
+  PARAMD_RETURN_IF_ERROR(ReadStored(&wanted).status());
+  PARAMD_RETURN_IF_ERROR(edit(&wanted));
+  std::vector<LoadPlan> plans;
+  if (parts_.plan || command.dry_run) {
+    PARAMD_ASSIGN_OR_RETURN(plans, PlanVersions(wanted, listed.name, command.version));
+  }
+  if (command.dry_run) return plans;
+  std::vector<int64_t> numbers;
+  PARAMD_ASSIGN_OR_RETURN(const uint64_t revision, CommitIfActive([&](DesiredState* state) {
+                            PARAMD_RETURN_IF_ERROR(edit(state));
+                            numbers =
+                                VersionsAskedFor(*state->FindModel(listed.name), command.version);
+                            return absl::OkStatus();
+                          }));
+  PARAMD_RETURN_IF_ERROR(WaitUntilPublished(revision));
+  PARAMD_RETURN_IF_ERROR(WaitForLoad(listed.name, numbers, progress));
+  return plans;
+}
+
+absl::StatusOr<std::vector<LoadPlan>> StateController::PlanVersions(
+    const DesiredState& state, const std::string& name, std::optional<int64_t> version) const {
+  const std::vector<int64_t> numbers = VersionsAskedFor(*state.FindModel(name), version);
+  std::vector<LoadPlan> plans;
+  for (const DesiredModel& model : parts_.desired(state)) {
+    if (model.name != name) continue;
+    for (const DesiredVersion& wished : model.versions) {
+      if (std::find(numbers.begin(), numbers.end(), wished.number) == numbers.end()) continue;
+      PARAMD_ASSIGN_OR_RETURN(plans.emplace_back(), PlanOne(model, wished));
+    }
+  }
+  return plans;
+}
+
+absl::Status StateController::Unload(const std::string& model, std::optional<int64_t> version,
+                                     bool force) {
+  PARAMD_ASSIGN_OR_RETURN(const uint64_t revision, CommitIfActive([&](DesiredState* state) {
+                            return version ? UnloadVersion(model, *version, force, state)
+                                           : UnloadModel(model, state);
+                          }));
+  PARAMD_RETURN_IF_ERROR(WaitUntilPublished(revision));
+  WaitUntilGone(model, version);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<NameState> StateController::PublishName(const std::string& model, Edit edit,
+                                                       const NameEntry* moved) {
+  PARAMD_ASSIGN_OR_RETURN(const uint64_t revision, CommitIfActive(edit));
+  PARAMD_RETURN_IF_ERROR(WaitUntilPublished(revision));
+  LOG(INFO) << "'" << moved->name << "' of " << model << " points at version " << moved->version;
+  return ToState(*moved);
+}
+
+absl::StatusOr<NameState> StateController::Promote(const std::string& model,
+                                                   const std::string& name, int64_t version) {
+  const std::string wanted = name.empty() ? std::string(kDefaultName) : name;
+  NameEntry moved;
+  const auto edit = [&](DesiredState* state) -> absl::Status {
+    // The document first: it knows whether there is such a model.
+    PARAMD_ASSIGN_OR_RETURN(moved, PointName(model, wanted, version, Now(), state));
+    return CheckServes(parts_.versions->status(), model, version);
+  };
+  return PublishName(model, edit, &moved);
+}
+
+absl::StatusOr<NameState> StateController::Rollback(const std::string& model,
+                                                    const std::string& name) {
+  const std::string wanted = name.empty() ? std::string(kDefaultName) : name;
+  NameEntry moved;
+  const auto edit = [&](DesiredState* state) -> absl::Status {
+    PARAMD_ASSIGN_OR_RETURN(moved, RollBackName(model, wanted, Now(), state));
+    return CheckServes(parts_.versions->status(), model, moved.version);
+  };
+  return PublishName(model, edit, &moved);
+}
+
+absl::StatusOr<NameState> StateController::RemoveName(const std::string& model,
+                                                      const std::string& name) {
+  NameEntry removed;
+  const auto edit = [&](DesiredState* state) -> absl::Status {
+    PARAMD_ASSIGN_OR_RETURN(removed, paramd::RemoveName(model, name, Now(), state));
+    return absl::OkStatus();
+  };
+  PARAMD_ASSIGN_OR_RETURN(const uint64_t revision, CommitIfActive(edit));
+  PARAMD_RETURN_IF_ERROR(WaitUntilPublished(revision));
+  return ToState(removed);
+}
+
+absl::Status StateController::SetAutoPromote(const std::string& model, bool on) {
+  const absl::Status committed = CommitIfActive([&](DesiredState* state) {
+                                   return paramd::SetAutoPromote(model, on, state);
+                                 }).status();
+  // A version may serve already that was not promoted while it was off.
+  if (committed.ok() && on) PromoteNew(parts_.versions->status());
+  return committed;
+}
+
+absl::StatusOr<StateReport> StateController::GetState() const {
+  DesiredState state;
+  PARAMD_ASSIGN_OR_RETURN(const StoredState stored, ReadStored(&state));
+  return ReportState(stored.revision, state, parts_.versions->status());
+}
+
+absl::StatusOr<std::vector<VerifyReport>> StateController::Verify(const std::string& model) const {
+  const ServingStatus status = parts_.versions->status();
+  if (!model.empty() && FindModel(status, model) == nullptr) {
+    return absl::NotFoundError(StrCat("there is no model '", model, "'"));
+  }
+  std::vector<VerifyReport> reports = VerifyServing(status, *parts_.routing, *parts_.clock, model);
+  for (const VerifyReport& report : reports) {
+    if (report.status.ok()) {
+      LOG(INFO) << report.model << "/" << report.version << ": " << report.bytes
+                << " bytes are what was sealed";
+    } else {
+      LOG(ERROR) << report.model << "/" << report.version
+                 << " differs in memory: " << report.status;
+    }
+    if (parts_.on_verified) parts_.on_verified(report);
+  }
+  return reports;
+}
+
+absl::StatusOr<LoadPlan> StateController::PlanOne(const DesiredModel& model,
+                                                  const DesiredVersion& version) const {
+  if (!parts_.plan) return absl::UnimplementedError("this daemon cannot plan loads");
+  PlanRequest request;
+  request.load = {.id = {model.name, version.number},
+                  .directory = version.directory,
+                  .revision = version.revision,
+                  .config = model.config};
+  if (model.swap_order == SwapOrder::kMemoryFirst) {
+    const ServingStatus status = parts_.versions->status();
+    if (const ModelStatus* const known = FindModel(status, model.name); known != nullptr) {
+      for (const VersionStatus& serving : known->versions) {
+        const bool stays =
+            std::any_of(model.versions.begin(), model.versions.end(), [&](const DesiredVersion& v) {
+              return v.number == serving.number && v.revision == serving.revision && !v.fallback;
+            });
+        if (serving.state == VersionState::kServing && !stays) {
+          request.goes_first.push_back({model.name, serving.number});
+        }
+      }
+    }
+  }
+  absl::StatusOr<LoadPlan> plan = parts_.plan(request);
+  if (plan.ok()) return plan;
+  LoadPlan refused;
+  refused.model = model.name;
+  refused.version = version.number;
+  refused.verdict = plan.status();
+  return refused;
+}
+
+absl::StatusOr<std::vector<LoadPlan>> StateController::Plan(const std::string& model) const {
+  PARAMD_ASSIGN_OR_RETURN(const std::vector<ListedModel> listing, parts_.list(model));
+  DesiredState state;
+  PARAMD_RETURN_IF_ERROR(ReadStored(&state).status());
+  if (model.empty()) {
+    ApplyListing(listing, &state);
+  } else {
+    for (const ListedModel& listed : listing) {
+      PARAMD_RETURN_IF_ERROR(ApplyModel(listed, &state));
+    }
+  }
+  std::vector<LoadPlan> plans;
+  for (const DesiredModel& wanted : parts_.desired(state)) {
+    if (!model.empty() && wanted.name != model) continue;
+    if (!wanted.error.empty()) {
+      LoadPlan& broken = plans.emplace_back();
+      broken.model = wanted.name;
+      broken.verdict = absl::FailedPreconditionError(wanted.error);
+    }
+    for (const DesiredVersion& version : wanted.versions) {
+      if (version.fallback) continue;
+      if (version.refusal.empty()) {
+        PARAMD_ASSIGN_OR_RETURN(plans.emplace_back(), PlanOne(wanted, version));
+      } else {
+        LoadPlan& broken = plans.emplace_back();
+        broken.model = wanted.name;
+        broken.version = version.number;
+        broken.verdict = absl::FailedPreconditionError(version.refusal);
+      }
+    }
+  }
+  return plans;
+}
+
+absl::Status StateController::Rescan(const std::string& model) {
+  const absl::StatusOr<std::vector<ListedModel>> listing = parts_.list(model);
+  if (!model.empty() && absl::IsNotFound(listing.status())) {
+    return CommitIfActive([&](DesiredState* state) {
+             ApplyMissing(model, state);
+             return absl::OkStatus();
+           })
+        .status();
+  }
+  PARAMD_RETURN_IF_ERROR(listing.status());
+  return CommitIfActive([&](DesiredState* state) {
+           if (model.empty()) {
+             ApplyListing(*listing, state);
+             return absl::OkStatus();
+           }
+           return ApplyModel(listing->front(), state);
+         })
+      .status();
+}
+
+}  // namespace paramd
