@@ -393,6 +393,14 @@ absl::Status ReadParameters(const inference::ModelConfig& file, const Located& a
         return at.Error("parameters", "batch_invariant is neither true nor false", 0);
       }
       config->batch_invariant = value == "true";
+    } else if (key == "swap_order") {
+      if (value != "availability_first" && value != "memory_first") {
+        return at.Error("parameters",
+                        StrCat("swap_order '", absl::CHexEscape(value.substr(0, 32)),
+                               "' is neither availability_first nor memory_first"),
+                        0);
+      }
+      config->memory_first = value == "memory_first";
     } else {
       config->unused_fields.push_back(
           StrCat("parameters[\"", absl::CHexEscape(key.substr(0, 64)), "\"]"));

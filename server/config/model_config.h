@@ -72,6 +72,9 @@ struct ModelConfig {
   std::optional<Precision> precision;
   // Answers do not depend on the company a request has in its batch.
   bool batch_invariant = false;
+  // A new version takes the old one's memory before it loads; requests get
+  // Unavailable meanwhile. Else both are in memory until the new one serves.
+  bool memory_first = false;
 
   std::vector<DeclaredTensor> inputs;
   std::vector<DeclaredTensor> outputs;

@@ -171,6 +171,7 @@ absl::StatusOr<RepositoryModel> ModelRepository::ScanModel(std::string_view name
   // is complete; they are not selected.
   ReadVersions(*names, &model);
   if (!model.status.ok()) return model;
+  model.usable = true;
 
   std::vector<int64_t> well;
   for (const RepositoryVersion& version : model.versions) {
@@ -222,6 +223,7 @@ void ModelRepository::ReadConfig(RepositoryModel* model) const {
     AddWarning(StrCat(path, ": '", field, "' is not used by paramd"), &model->warnings);
   }
   model->config = std::move(config).value();
+  model->config_text = std::move(text);
 }
 
 void ModelRepository::ReadVersions(const std::vector<std::string>& names,

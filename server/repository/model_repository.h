@@ -45,6 +45,9 @@ struct RepositoryModel {
   std::string name;
   ModelConfig config;
   bool has_config = false;
+  std::string config_text;  // Of config.pbtxt, as it was read.
+  // Name and configuration are well: what is wrong, if anything, is in the versions.
+  bool usable = false;
   // Ascending by number.
   std::vector<RepositoryVersion> versions;
   // The versions that config.version_policy wants, of those that are well;
