@@ -2,39 +2,74 @@
 // daemon's and the model's configuration become the loader's options, and its
 // result is checked against what the configuration declares.
 //
+//   restore    the version is held in memory with the same revision, from before
+//              this process or this load: no file is opened, and it may serve
+//   load       otherwise: from its files, checked, warmed up, measured, held
+//
 // Life: the objects it borrows outlive it. Thread-safety: thread-safe.
 #ifndef PARAMD_SERVER_MODEL_LOADING_H_
 #define PARAMD_SERVER_MODEL_LOADING_H_
 
+#include <memory>
+#include <optional>
+
 #include "absl/status/statusor.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/directory.h"
+#include "runtime/loading/model_loader.h"
 #include "runtime/params/parameter_store.h"
 #include "server/config/server_config.h"
+#include "server/held_models.h"
 #include "server/stream_plan.h"
 #include "server/versions/version_manager.h"
 
 namespace paramd {
 
+struct ModelLoadingOptions {
+  // Threads that load from files or tidy do the rest of their work at SCHED_IDLE.
+  bool idle_priority = false;
+};
+
 class ModelLoading {
  public:
   // `repository` is what LoadRequest::directory is relative to.
   ModelLoading(const ServerConfig& config, const StreamPlan& streams, const Directory* repository,
-               ParameterStore* store, const Clock* clock)
-      : config_(config), streams_(streams), repository_(repository), store_(store), clock_(clock) {}
+               ParameterStore* store, const Clock* clock, ModelLoadingOptions options = {})
+      : options_(options),
+        config_(config),
+        streams_(streams),
+        repository_(repository),
+        store_(store),
+        clock_(clock),
+        held_(std::make_unique<HeldModels>(&store->table())) {}
 
-  // REQUIRES: request.config holds a ModelConfig.
+  // REQUIRES: request.config holds a ModelConfig. When it is OK the version is
+  // held under "<model>/<number>"; an empty revision is neither held nor restored.
   absl::StatusOr<LoadedModel> Load(const LoadRequest& request, const LoadProgress& progress) const;
+  // VersionManagerParts::on_unloaded: nobody wants the version any more.
+  void Unloaded(const VersionId& id, const WeightsIdentity& weights) const;
+  // Once everything desired serves or has failed: what a worker before this one
+  // held and no version here serves goes. Not while stopping.
+  void ReleaseUnserved(const ServingStatus& status) const;
   // What a load leaves for later: sealed segments become huge pages, and the heap
   // that reading and packing took goes back to the system.
   void Tidy() const;
 
  private:
+  ModelLoadOptions OptionsFor(const LoadRequest& request, const LoadProgress& progress) const;
+  // Nothing: it is not held, or not as it is wanted now; the log says why.
+  std::optional<LoadedModel> Restore(const LoadRequest& request,
+                                     const ModelLoadOptions& options) const;
+  absl::StatusOr<LoadedModel> LoadFromFiles(const LoadRequest& request,
+                                            const ModelLoadOptions& options) const;
+
+  const ModelLoadingOptions options_;
   const ServerConfig config_;
   const StreamPlan streams_;
   const Directory* const repository_;
   ParameterStore* const store_;
   const Clock* const clock_;
+  const std::unique_ptr<HeldModels> held_;
 };
 
 }  // namespace paramd

@@ -1,6 +1,5 @@
 #include "server/worker.h"
 
-#include <sched.h>
 #include <sys/prctl.h>
 
 #include <algorithm>
@@ -45,13 +44,8 @@ constexpr double kParameterShare = 0.8;
 
 void NameThread(const std::string& name) { prctl(PR_SET_NAME, name.c_str(), 0, 0, 0); }
 
-// Loading must not take time from requests: this thread runs when nobody else wants to.
 void StartLoaderThread() {
   NameThread("loader");
-  const sched_param param = {};
-  if (sched_setscheduler(0, SCHED_IDLE, &param) != 0) {
-    LOG(WARNING) << "loaders run at normal priority: the kernel refused SCHED_IDLE";
-  }
   SetKernelThreads(1);
 }
 
@@ -151,7 +145,8 @@ absl::Status Worker::Impl::Start() {
   metrics_->SetStoreUsageSource(&*store_metrics_);
   PARAMD_RETURN_IF_ERROR(StartExecutor(budget));
   loading_ = std::make_unique<ModelLoading>(config_, streams_, &repository_->directory(),
-                                            store_.get(), clock_);
+                                            store_.get(), clock_,
+                                            ModelLoadingOptions{.idle_priority = true});
   StartVersions();
   PARAMD_RETURN_IF_ERROR(StartFrontDoors());
   LOG(INFO) << "paramd serves " << listing.models.size() << " models of "
@@ -188,6 +183,9 @@ void Worker::Impl::StartVersions() {
                                .metrics = metrics_.get()};
   parts.load = [this](const LoadRequest& request, const LoadProgress& progress) {
     return loading_->Load(request, progress);
+  };
+  parts.on_unloaded = [this](const VersionId& id, const WeightsIdentity& weights) {
+    loading_->Unloaded(id, weights);
   };
   parts.tidy = [this] { loading_->Tidy(); };
   parts.new_arena = [] { return Arena::Create(kArenaAddressBytes); };
@@ -245,6 +243,7 @@ void Worker::Impl::PublishHealth(const ServingStatus& status) {
   const bool ready = !stopping && (config_.strict_readiness ? status.all_ready : status.settled);
   grpc_->SetHealth("", ready);
   metrics_->SetReady(ready);
+  if (!stopping) loading_->ReleaseUnserved(status);
 }
 
 std::string Worker::Impl::RenderStatus() const {

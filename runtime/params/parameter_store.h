@@ -145,6 +145,8 @@ class ParameterStore {
   uint32_t SetsHolding(const ContentId& key) const;
 
   uint64_t NextGeneration() { return table_->NextGeneration(); }
+  // Borrowed, or the store's own.
+  SegmentTable& table() { return *table_; }
 
   // Tries to turn every segment that was not tried yet into huge pages. Slow:
   // for a background thread. Returns how many the kernel refused.

@@ -86,6 +86,8 @@ absl::StatusOr<std::unique_ptr<Batcher>> Batcher::Create(Executor* executor,
   lane->one_key =
       std::all_of(description.inputs.begin(), description.inputs.end(),
                   [&](const TensorSpec& spec) { return TrailingDimsKnown(spec, lane->batches); });
+  ShapeGroup* group = nullptr;
+  std::vector<int64_t> rows_later;
   if (lane->one_key && !description.inputs.empty()) {
     // Warm sizes are known for the one shape there is.
     std::vector<TensorView> views;
@@ -94,14 +96,21 @@ absl::StatusOr<std::unique_ptr<Batcher>> Batcher::Create(Executor* executor,
       for (const Dim& dim : spec.shape) view.shape.push_back(std::max<int64_t>(dim.size, 1));
       views.push_back(std::move(view));
     }
-    ShapeGroup* const group = lane->queue.FindOrAdd("", views);
+    group = lane->queue.FindOrAdd("", views);
     for (const WarmSize& size : parts.warm) {
       if (size.rows < 1 || size.rows > lane->rows_max) continue;
       group->AddWarm(size.rows);
       if (size.took > absl::ZeroDuration()) group->cost.Observe(size.rows, size.took);
     }
+    for (const WarmSize& size : parts.warm_later) {
+      if (size.rows < 1 || size.rows > lane->rows_max) continue;
+      if (size.took > absl::ZeroDuration()) group->cost.Observe(size.rows, size.took);
+      rows_later.push_back(size.rows);
+    }
   }
   executor->Register(lane.get(), parts.model_name);
+  // The one group of such a lane stays as long as the lane.
+  if (!rows_later.empty()) executor->CompileSizes(lane.get(), group, rows_later);
   return std::unique_ptr<Batcher>(new Batcher(executor, std::move(lane)));
 }
 

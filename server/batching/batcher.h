@@ -64,6 +64,9 @@ struct BatcherParts {
   const Model* model = nullptr;       // Borrowed; outlives the batcher.
   VersionMetrics* metrics = nullptr;  // Borrowed, may be null.
   std::vector<WarmSize> warm;
+  // Sizes that the compile thread makes right after the batcher is there: of a
+  // version that should answer before they are.
+  std::vector<WarmSize> warm_later;
 };
 
 class Batcher {

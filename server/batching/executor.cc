@@ -120,6 +120,20 @@ void Executor::Register(Lane* lane, const std::string& model_name) {
   lanes_.push_back(lane);
 }
 
+void Executor::CompileSizes(Lane* lane, ShapeGroup* group, absl::Span<const int64_t> rows) {
+  {
+    MutexLock lock(&mutex_);
+    lane->compiling += static_cast<int>(rows.size());
+  }
+  for (const int64_t count : rows) {
+    CompileRequest request{lane, group, count, group->shapes};
+    if (lane->batches) {
+      for (Shape& shape : request.shapes) shape.set_dim(0, count);
+    }
+    compile_thread_->Post(std::move(request));
+  }
+}
+
 void Executor::Unregister(Lane* lane) {
   CloseLane(lane);
   Todo todo;
@@ -655,7 +669,7 @@ void Executor::Compiled(const CompileRequest& request, const absl::Status& statu
   {
     MutexLock lock(&mutex_);
     ShapeGroup* const group = request.group;
-    group->compiling = 0;
+    if (group->compiling == request.rows) group->compiling = 0;
     if (status.ok()) {
       group->AddWarm(request.rows);
     } else {

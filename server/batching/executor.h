@@ -103,6 +103,8 @@ class Executor {
   Executor(const ExecutorOptions& options, ExecutorParts parts);
 
   // Of Batcher.
+  // Asks the compile thread for batches of so many rows, in this order.
+  void CompileSizes(Lane* lane, ShapeGroup* group, absl::Span<const int64_t> rows);
   void Register(Lane* lane, const std::string& model_name);
   void Unregister(Lane* lane);
   void Submit(Lane* lane, BatchCall* call, std::string_view key,

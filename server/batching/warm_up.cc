@@ -59,32 +59,39 @@ absl::StatusOr<std::vector<WarmSize>> WarmUp(const Model& model, Arena* arena, c
   const int64_t rows_max = std::max<int64_t>(description.batch_rows_max, 1);
   std::unique_ptr<Session> session;
   if (options.measure) session = model.NewSession(arena);
+  const absl::Time runs_start = clock.Now();
+  absl::Duration compiling;
+  absl::Duration a_row;  // Of the last size that was measured.
   // 1, 2, 4 .. and rows_max itself, which need not be a power of two.
   for (int64_t rows = 1;; rows = std::min(rows * 2, rows_max)) {
     const std::vector<Shape> shapes = *ShapesOf(description, rows);
     absl::Status status;
+    const absl::Time compile_start = clock.Now();
     if (!model.IsCompiled(shapes)) status = model.Compile(shapes);
+    compiling += clock.Now() - compile_start;
     if (!status.ok()) {
       if (rows == 1) return status;
       LOG(WARNING) << "warm-up ends before " << rows << " rows: " << status;
       break;
     }
     WarmSize size{.rows = rows, .took = absl::ZeroDuration()};
-    if (session != nullptr) {
+    const absl::Duration spent = clock.Now() - runs_start - compiling;
+    if (session != nullptr && (rows == 1 || spent < options.measure_time_max)) {
       absl::StatusOr<absl::Duration> took = RunZeros(session.get(), shapes, clock);
       // The first run touches memory; the second is what requests will see.
-      if (took.ok() && *took < options.size_time_max / 4) {
+      if (took.ok() && *took < options.measure_time_max / 4) {
         took = RunZeros(session.get(), shapes, clock);
       }
       if (took.ok()) {
         size.took = *took;
+        a_row = *took / rows;
       } else {
         // A model may dislike zeros (an index, a divisor); its requests may be fine.
         LOG(WARNING) << "warm-up run of " << rows << " rows failed: " << took.status();
       }
     }
     warm.push_back(size);
-    if (rows == rows_max || size.took > options.size_time_max) break;
+    if (rows == rows_max || a_row * rows > options.size_time_max) break;
   }
   return warm;
 }

@@ -22,6 +22,9 @@ struct WarmUpOptions {
   // A size that took longer is not followed by larger ones: they compile when
   // somebody asks for them, and a slow model does not wait minutes to serve.
   absl::Duration size_time_max = absl::Seconds(2);
+  // After so much time in runs the other sizes are only compiled: the line through
+  // the measured ones predicts them well enough, and to serve soon is worth more.
+  absl::Duration measure_time_max = absl::Milliseconds(400);
 };
 
 // The sizes that can run. Fails if a single row cannot be compiled; a larger

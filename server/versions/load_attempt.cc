@@ -31,6 +31,11 @@ LoadOutcome LoadAndWarm(const VersionManagerParts& parts, const VersionManagerOp
   outcome.loaded = parts.load(request, progress);
   if (outcome.loaded.ok()) {
     on_loaded();
+    if (!outcome.loaded->warm.empty()) {
+      outcome.warm = std::move(outcome.loaded->warm);
+      outcome.took = parts.clock->Now() - start;
+      return outcome;
+    }
     absl::StatusOr<std::vector<WarmSize>> warm = Warm(parts, options, *outcome.loaded->model);
     if (warm.ok()) {
       outcome.warm = *std::move(warm);

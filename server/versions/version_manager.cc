@@ -399,7 +399,8 @@ class VersionManager::Impl {
                         {.model_name = version_id.model,
                          .model = outcome.loaded->model.get(),
                          .metrics = metrics.get(),
-                         .warm = std::move(outcome.warm)});
+                         .warm = std::move(outcome.warm),
+                         .warm_later = std::move(outcome.loaded->warm_later)});
     if (!batcher.ok()) return std::move(batcher).status();
     auto version = std::make_unique<const ModelVersion>(
         version_id, std::move(outcome.loaded->weights), std::move(outcome.loaded->model),

@@ -98,6 +98,10 @@ struct LoadRequest {
 struct LoadedModel {
   std::unique_ptr<const Model> model;
   WeightsIdentity weights;
+  // Sizes that the loader compiled and measured already: then nothing is warmed
+  // up here, and `warm_later` is compiled while the version serves.
+  std::vector<WarmSize> warm;
+  std::vector<WarmSize> warm_later;
 };
 
 // How far a load is.

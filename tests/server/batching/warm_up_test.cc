@@ -49,6 +49,17 @@ TEST(WarmUp, FailsWhereNotEvenOneRowCompiles) {
   EXPECT_THAT(WarmUp(model, nullptr, clock, {}), StatusIs(absl::StatusCode::kUnimplemented));
 }
 
+TEST(WarmUp, CompilesWhatItHasNoTimeToMeasure) {
+  FakeClock clock;
+  FakeModel model({.rows_max = 32, .clock = &clock, .row_cost = absl::Milliseconds(50)});
+  ASSERT_OK_AND_ASSIGN(const std::vector<WarmSize> warm, WarmUp(model, nullptr, clock, {}));
+  EXPECT_THAT(RowsOf(warm), testing::ElementsAre(1, 2, 4, 8, 16, 32));
+  EXPECT_EQ(warm[2].took, absl::Milliseconds(200));
+  // 50 twice, 100, 200: by then it is time to serve.
+  EXPECT_EQ(warm[3].took, absl::ZeroDuration());
+  EXPECT_EQ(model.rows_run(), (std::vector<int64_t>{1, 1, 2, 4}));
+}
+
 TEST(WarmUp, DoesNotGoOnForMinutes) {
   FakeClock clock;
   FakeModel model({.rows_max = 64, .clock = &clock, .row_cost = absl::Seconds(1)});

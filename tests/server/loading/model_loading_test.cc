@@ -1,0 +1,266 @@
+// Loading as the version manager asks for it: from files, or from what an
+// earlier worker left in memory.
+#include "server/model_loading.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "runtime/graph/graph_program.h"
+#include "server/config/model_config.h"
+#include "server/held_models.h"
+#include "tests/support/model_runner.h"
+#include "tests/support/onnx_builder.h"
+#include "tests/support/status_testing.h"
+#include "tests/support/temp_folder.h"
+
+namespace paramd {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+// x [N, 64] -> y [N, 4]; another seed, other weights.
+std::string Classifier(uint32_t seed, int64_t classes = 4) {
+  OnnxBuilder builder;
+  builder.Input("x", DType::kF32, {"N", "64"});
+  builder.RandomFloats("base", {64, 512}, 7);  // 128 KiB, the same for every seed.
+  builder.RandomFloats("head", {512, classes}, seed);
+  builder.Node("MatMul", {"x", "base"}, {"h"});
+  builder.Node("Relu", {"h"}, {"r"});
+  builder.Node("MatMul", {"r", "head"}, {"y"});
+  builder.Output("y", DType::kF32, {"N", std::to_string(classes)});
+  return builder.Build();
+}
+
+// A machine whose worker can be replaced; the table is what the keeper has.
+class ModelLoadingTest : public testing::Test {
+ protected:
+  ModelLoadingTest() : table_({.capacity_bytes = uint64_t{1} << 30, .generation_start = 100}) {
+    StartWorker();
+  }
+
+  void StartWorker() {
+    loading_.reset();
+    store_.reset();
+    auto store = ParameterStore::Create({.table = &table_});
+    ASSERT_OK(store.status());
+    store_ = *std::move(store);
+    auto directory = Directory::Open(folder_.path());
+    ASSERT_OK(directory.status());
+    directory_ = *std::move(directory);
+    loading_ = std::make_unique<ModelLoading>(config_, StreamPlan(), directory_.get(), store_.get(),
+                                              Clock::Real());
+  }
+
+  void WriteVersion(int64_t number, const std::string& bytes) {
+    folder_.Write("m/" + std::to_string(number) + "/model.onnx", bytes);
+  }
+  LoadRequest Request(int64_t number, std::string revision) {
+    LoadRequest request;
+    request.id = {"m", number};
+    request.directory = "m/" + std::to_string(number);
+    request.revision = std::move(revision);
+    request.config = model_config_;
+    return request;
+  }
+  absl::StatusOr<LoadedModel> Load(int64_t number, std::string revision = "r1") {
+    return loading_->Load(Request(number, std::move(revision)), [this](const LoadNote& note) {
+      if (stages_.empty() || stages_.back() != note.stage) stages_.push_back(note.stage);
+    });
+  }
+  std::vector<Tensor> Run(const LoadedModel& loaded) {
+    std::vector<Tensor> inputs;
+    inputs.push_back(Tensor::Of<float>(DType::kF32, Shape{1, 64}, std::vector<float>(64, 0.5f)));
+    auto outputs = RunModel(*loaded.model, inputs);
+    EXPECT_OK(outputs.status());
+    return outputs.ok() ? *std::move(outputs) : std::vector<Tensor>();
+  }
+  std::vector<std::string> HeldNames() {
+    std::vector<std::string> names;
+    for (const auto& holding : table_.Holdings()) names.push_back(holding.name);
+    return names;
+  }
+
+  TempFolder folder_;
+  ServerConfig config_;
+  ModelConfig model_config_;
+  InProcessSegmentTable table_;
+  std::unique_ptr<ParameterStore> store_;
+  std::unique_ptr<Directory> directory_;
+  std::unique_ptr<ModelLoading> loading_;
+  std::vector<std::string> stages_;
+};
+
+TEST_F(ModelLoadingTest, ASuccessorServesWithoutOpeningAFile) {
+  WriteVersion(1, Classifier(1));
+  WeightsIdentity weights;
+  std::vector<float> wanted;
+  {
+    ASSERT_OK_AND_ASSIGN(const LoadedModel loaded, Load(1));
+    weights = loaded.weights;
+    ASSERT_GE(loaded.warm.size(), 6u);  // 1, 2, 4 .. 32
+    EXPECT_TRUE(loaded.warm_later.empty());
+    const std::vector<Tensor> outputs = Run(loaded);
+    const auto values = outputs[0].view().as<float>();
+    wanted.assign(values.begin(), values.end());
+  }
+  std::filesystem::remove_all(folder_.path("m"));
+  StartWorker();
+  stages_.clear();
+  ASSERT_OK_AND_ASSIGN(const LoadedModel restored, Load(1));
+  EXPECT_EQ(restored.weights.generation, weights.generation);
+  EXPECT_EQ(restored.weights.weights_id, weights.weights_id);
+  EXPECT_EQ(stages_.front(), "manifest");
+  // One row is ready, with the time that was measured then; the others follow.
+  ASSERT_EQ(restored.warm.size(), 1u);
+  EXPECT_EQ(restored.warm[0].rows, 1);
+  EXPECT_GT(restored.warm[0].took, absl::ZeroDuration());
+  EXPECT_EQ(restored.warm_later.size(), 5u);
+  const std::vector<Tensor> outputs = Run(restored);
+  const auto values = outputs[0].view().as<float>();
+  EXPECT_EQ(std::vector<float>(values.begin(), values.end()), wanted);
+}
+
+TEST_F(ModelLoadingTest, AnotherRevisionOrPrecisionIsLoadedAnew) {
+  WriteVersion(1, Classifier(1));
+  ContentId before;
+  { ASSERT_OK(Load(1).status()); }
+  StartWorker();
+  WriteVersion(1, Classifier(2));
+  ASSERT_OK_AND_ASSIGN(const LoadedModel second, Load(1, "r2"));
+  EXPECT_EQ(stages_.front(), "skim");
+  // The holding is of the second one now: the first one's head is gone.
+  ASSERT_OK_AND_ASSIGN(const LoadedModel again, Load(1, "r2"));
+  EXPECT_EQ(again.weights.generation, second.weights.generation);
+  model_config_.precision = Precision::kBF16;
+  ASSERT_OK_AND_ASSIGN(const LoadedModel bf16, Load(1, "r2"));
+  EXPECT_NE(bf16.weights.generation, second.weights.generation);
+  EXPECT_EQ(bf16.weights.weights_id, second.weights.weights_id);
+}
+
+TEST_F(ModelLoadingTest, UnloadGivesItsBytesBackAtOnceAndNeverItsSuccessors) {
+  WriteVersion(1, Classifier(1));
+  WeightsIdentity first, second;
+  {
+    ASSERT_OK_AND_ASSIGN(const LoadedModel loaded, Load(1, "r1"));
+    first = loaded.weights;
+  }
+  EXPECT_GT(table_.usage().sealed_bytes, 0u);  // Held, though no model is left.
+  WriteVersion(1, Classifier(2));
+  {
+    ASSERT_OK_AND_ASSIGN(const LoadedModel loaded, Load(1, "r2"));
+    second = loaded.weights;
+  }
+  loading_->Unloaded({"m", 1}, first);  // The older one under the same name.
+  EXPECT_EQ(HeldNames(), std::vector<std::string>{"m/1"});
+  loading_->Unloaded({"m", 1}, second);
+  EXPECT_TRUE(HeldNames().empty());
+  EXPECT_EQ(table_.usage().sealed_bytes, 0u);
+}
+
+TEST_F(ModelLoadingTest, WhatADeadWorkerHeldAndNobodyWantsGoesOnceAllHasSettled) {
+  for (const int64_t version : {1, 2, 3}) {
+    WriteVersion(version, Classifier(static_cast<uint32_t>(version)));
+    ASSERT_OK(Load(version).status());
+  }
+  StartWorker();
+  ASSERT_OK_AND_ASSIGN(const LoadedModel restored, Load(2));
+  ServingStatus status;
+  ModelStatus& model = status.models.emplace_back();
+  model.name = "m";
+  model.versions.push_back({.number = 2, .weights = restored.weights});
+  model.versions.push_back({.number = 3});  // Is still loading.
+  loading_->ReleaseUnserved(status);
+  EXPECT_EQ(HeldNames().size(), 3u);  // Not before everything has come.
+  status.settled = true;
+  status.converged = true;
+  loading_->ReleaseUnserved(status);
+  EXPECT_EQ(HeldNames(), std::vector<std::string>{"m/2"});
+}
+
+TEST_F(ModelLoadingTest, ARecordThatCannotBeReadIsAsGoodAsNone) {
+  WriteVersion(1, Classifier(1));
+  ASSERT_OK(Load(1).status());
+  SegmentTable::Holding holding = table_.Holdings()[0];
+  for (const std::string& note : {std::string(), std::string("PARAMDMR nonsense"),
+                                  holding.note.substr(0, holding.note.size() - 1)}) {
+    holding.note = note;
+    ASSERT_OK(table_.Hold(holding));
+    stages_.clear();
+    ASSERT_OK(Load(1).status());
+    EXPECT_EQ(stages_.front(), "skim");
+  }
+}
+
+// ---- Every way a load can fail leaves what is held as it was. ----
+
+TEST_F(ModelLoadingTest, AVersionThatFailsAtAnyStageLeavesTheOldOneHeld) {
+  WriteVersion(1, Classifier(1));
+  ASSERT_OK_AND_ASSIGN(const LoadedModel old, Load(1));
+  const uint64_t sealed = table_.usage().sealed_bytes;
+  const std::string good = Classifier(2);
+  const auto after = [&] {
+    EXPECT_EQ(HeldNames(), std::vector<std::string>{"m/1"});
+    EXPECT_EQ(table_.usage().sealed_bytes, sealed);
+    EXPECT_EQ(table_.usage().reserved_bytes, 0u);
+    EXPECT_FALSE(Run(old).empty());
+  };
+
+  // Missing: the folder, then the file.
+  EXPECT_THAT(Load(2).status(), StatusIs(absl::StatusCode::kNotFound, HasSubstr("m/2")));
+  after();
+  folder_.Write("m/2/readme.txt", "no model");
+  EXPECT_THAT(Load(2).status(), StatusIs(absl::StatusCode::kNotFound, HasSubstr("model.onnx")));
+  after();
+
+  // Truncated: the last bytes are those of a tensor.
+  WriteVersion(2, good.substr(0, good.size() / 2));
+  EXPECT_THAT(Load(2).status(), StatusIs(absl::StatusCode::kInvalidArgument));
+  after();
+
+  // Rewritten while it is read.
+  WriteVersion(2, good);
+  bool rewritten = false;
+  const absl::Status status =
+      loading_
+          ->Load(Request(2, "r1"),
+                 [&](const LoadNote& note) {
+                   if (note.stage != "parameters" || std::exchange(rewritten, true)) return;
+                   std::string other = good;
+                   other.back() ^= 1;
+                   WriteVersion(2, other);
+                 })
+          .status();
+  EXPECT_TRUE(rewritten);
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kDataLoss, HasSubstr("model.onnx")));
+  after();
+
+  // Another shape than the configuration declares.
+  WriteVersion(2, good);
+  model_config_.outputs.push_back({.name = "y", .dtype = DType::kF32, .dims = {-1, 5}});
+  EXPECT_THAT(Load(2).status(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("y")));
+  model_config_.outputs.clear();
+  after();
+}
+
+TEST_F(ModelLoadingTest, TooLargeIsRefusedWithBothNumbers) {
+  InProcessSegmentTable small({.capacity_bytes = 320 << 10});
+  ASSERT_OK_AND_ASSIGN(auto store, ParameterStore::Create({.table = &small}));
+  ModelLoading loading(config_, StreamPlan(), directory_.get(), store.get(), Clock::Real());
+  WriteVersion(1, Classifier(1));
+  const auto quiet = [](const LoadNote&) {};
+  ASSERT_OK_AND_ASSIGN(const LoadedModel old, loading.Load(Request(1, "r1"), quiet));
+  WriteVersion(2, Classifier(2, 64));  // A head of 128 KiB more.
+  EXPECT_THAT(loading.Load(Request(2, "r1"), quiet).status(),
+              StatusIs(absl::StatusCode::kResourceExhausted,
+                       AllOf(HasSubstr("'m/2' needs"), HasSubstr("327680"))));
+  EXPECT_EQ(small.Holdings().size(), 1u);
+}
+
+}  // namespace
+}  // namespace paramd
