@@ -5,6 +5,7 @@
 
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
+#include "runtime/graph/onnx_functions.h"
 #include "runtime/graph/onnx_schema.h"
 #include "runtime/graph/onnx_tensor.h"
 #include "runtime/graph/ops/op_table.h"
@@ -144,7 +145,7 @@ absl::Status OnnxGraphBuilder::AddNode(const onnx::NodeProto& proto, int index) 
   node.name = UniqueNodeName(proto, index);
   node.domain = CanonicalDomain(proto.domain());
   node.op = proto.op_type();
-  if (const auto it = opsets_.find(node.domain); it != opsets_.end()) node.opset = it->second;
+  node.opset = OpsetOfNode(proto, opsets_);
   if (proto.input_size() + proto.output_size() > options_.values_max) {
     return AboutNode(node, absl::InvalidArgumentError("has too many inputs and outputs"));
   }

@@ -8,6 +8,8 @@
 
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
+#include "runtime/graph/interpreter_builtins.h"
+#include "runtime/graph/onnx_functions.h"
 #include "runtime/graph/onnx_graph_builder.h"
 #include "runtime/graph/onnx_tensor.h"
 #include "runtime/graph/op_expansion.h"
@@ -73,8 +75,7 @@ absl::Status Survey(const onnx::GraphProto& graph, const OpsetByDomain& opsets,
       }
     }
     const std::string domain = CanonicalDomain(node.domain());
-    const auto it = opsets.find(domain);
-    const int64_t opset = it == opsets.end() ? 0 : it->second;
+    const int64_t opset = OpsetOfNode(node, opsets);
     const bool known =
         domain != kInternalDomain &&
         (IsExpanded(domain, node.op_type()) || FindOp(domain, node.op_type(), opset) != nullptr);
@@ -86,7 +87,7 @@ absl::Status Survey(const onnx::GraphProto& graph, const OpsetByDomain& opsets,
     if (missing.named.size() > kMissingShown) continue;
     StrAppend(&missing.text, missing.text.empty() ? "" : "; ", node.op_type().substr(0, 100),
               " (domain ", domain.empty() ? "ai.onnx" : domain.substr(0, 100), ", ",
-              it == opsets.end() ? std::string("no opset imported") : StrCat("opset ", opset),
+              opset == 0 ? std::string("no opset imported") : StrCat("opset ", opset),
               ", first at node '", node.name().substr(0, 200), "')");
   }
   return absl::OkStatus();
@@ -98,11 +99,6 @@ absl::Status CheckRunnable(const onnx::ModelProto& model, const OpsetByDomain& o
   Missing missing;
   PARAMD_RETURN_IF_ERROR(Survey(model.graph(), opsets, options, 0, nodes, missing));
   if (!options.require_runnable) return absl::OkStatus();
-  if (model.functions_size() > 0) {
-    return absl::UnimplementedError(
-        StrCat("the model defines ", model.functions_size(),
-               " local functions, which this build does not read; inline them when exporting"));
-  }
   if (missing.named.empty()) return absl::OkStatus();
   const size_t more =
       missing.named.size() > kMissingShown ? missing.named.size() - kMissingShown : 0;
@@ -289,6 +285,7 @@ absl::StatusOr<ImportedModel> ImportOnnx(std::string_view skeleton, const Checkp
                                            "; this build reads from ", kIrVersionMin, " on"));
   }
   PARAMD_ASSIGN_OR_RETURN(const OpsetByDomain opsets, Opsets(proto));
+  PARAMD_RETURN_IF_ERROR(ExpandFunctions(proto, opsets, options.nodes_max));
   PARAMD_RETURN_IF_ERROR(CheckRunnable(proto, opsets, options));
 
   ImportedModel model;

@@ -458,9 +458,9 @@ const Hostile kHostile[] = {
        b.Node("Relu", {"x"}, {std::string(100'000, 'n')}).Output(std::string(100'000, 'n'));
      },
      kInvalid, "has a name of 100000 bytes"},
-    {"local_function",
-     [](OnnxBuilder& b) { b.Function("f").Node("Relu", {"x"}, {"y"}).Output("y"); }, kMissing,
-     "local functions"},
+    {"function_without_inputs",
+     [](OnnxBuilder& b) { b.Function("Relu").Node("Relu", {"x"}, {"y"}).Output("y"); }, kInvalid,
+     "has 1 inputs and 1 outputs, its function 0 and 0"},
     {"training_dropout_mask",
      [](OnnxBuilder& b) {
        b.Node("Dropout", {"x"}, {"y", "m"}).Output("y").Output("m");

@@ -1,0 +1,39 @@
+// Functions: a node whose operator is defined by other operators is replaced
+// by that definition, before a graph is built: the model's own functions, and
+// those of ONNX's operators that libonnx has a body for and this build no row.
+//
+// A body may be written for another opset than the model: each node that came
+// out of one carries its own in metadata_props (kOnnxNodeOpsetKey).
+//
+// Only the importer's sources include this header: it brings ONNX's messages.
+// Thread-safety: pure functions.
+#ifndef PARAMD_RUNTIME_GRAPH_ONNX_FUNCTIONS_H_
+#define PARAMD_RUNTIME_GRAPH_ONNX_FUNCTIONS_H_
+
+#include <onnx/onnx_pb.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "runtime/graph/onnx_graph_builder.h"
+
+namespace paramd {
+
+inline constexpr std::string_view kOnnxNodeOpsetKey = "paramd.opset";
+
+// The opset that gives the node its meaning: its own if it came out of a
+// function, else the model's; 0 where the model imports none of its domain.
+int64_t OpsetOfNode(const onnx::NodeProto& node, const OpsetByDomain& opsets);
+
+// InvalidArgument for functions that call themselves, are nested too deeply, or
+// do not fit the nodes that call them; more than `nodes_max` nodes in all are
+// refused. A function of ONNX that cannot be built for a node (its types are
+// not known) leaves the node as it is.
+absl::Status ExpandFunctions(onnx::ModelProto& model, const OpsetByDomain& opsets,
+                             int64_t nodes_max);
+
+}  // namespace paramd
+
+#endif  // PARAMD_RUNTIME_GRAPH_ONNX_FUNCTIONS_H_
