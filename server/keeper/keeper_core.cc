@@ -190,19 +190,21 @@ absl::Status KeeperCore::Put(WorkerId id, Frame frame, std::vector<Frame>* repli
     return absl::InvalidArgumentError(
         StrCat("a worker put ", frame.fds.size(), " descriptors, expected 1"));
   }
-  absl::Status status = CheckSealed(frame.fds[0].get(), layout->bytes);
-  absl::StatusOr<uint64_t> segment_id = status;
-  if (status.ok()) {
-    const int fd = frame.fds[0].get();  // Stays open in the registry.
-    segment_id = registry_.Put(id, put.ticket, std::move(frame.fds[0]), std::move(put.places));
-    if (segment_id.ok()) {
-      ++changes_;
-      events_->SegmentAdded(SegmentName(*segment_id), fd);
-      TellWaiting();
-    }
+  if (const absl::Status sealed = CheckSealed(frame.fds[0].get(), layout->bytes); !sealed.ok()) {
+    replies->push_back(ErrorReply(frame.request, sealed));
+    return absl::OkStatus();
   }
-  replies->push_back(segment_id.ok() ? NumberReply(frame.request, *segment_id)
-                                     : ErrorReply(frame.request, segment_id.status()));
+  const int fd = frame.fds[0].get();  // Stays open in the registry.
+  const absl::StatusOr<uint64_t> segment_id =
+      registry_.Put(id, put.ticket, std::move(frame.fds[0]), std::move(put.places));
+  if (!segment_id.ok()) {
+    replies->push_back(ErrorReply(frame.request, segment_id.status()));
+    return absl::OkStatus();
+  }
+  ++changes_;
+  events_->SegmentAdded(SegmentName(*segment_id), fd);
+  TellWaiting();
+  replies->push_back(NumberReply(frame.request, *segment_id));
   return absl::OkStatus();
 }
 
