@@ -178,7 +178,7 @@ absl::Status Bench(const GlobalOptions& options, const BenchOptions& bench) {
   const int connections =
       bench.channels > 0 ? bench.channels : std::clamp(bench.concurrency / 8, 1, 4);
   std::vector<std::shared_ptr<grpc::Channel>> channels;
-  for (int i = 0; i < connections; ++i) channels.push_back(NewConnection(options.address, i));
+  for (int i = 0; i < connections; ++i) channels.push_back(NewConnection(options.target(), i));
   const auto to_duration = [](double seconds) {
     return std::chrono::duration_cast<SteadyClock::duration>(
         std::chrono::duration<double>(seconds));

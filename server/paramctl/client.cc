@@ -29,7 +29,7 @@ absl::Status FromGrpc(const grpc::Status& status) {
 }
 
 Client::Client(const GlobalOptions& options)
-    : address_(options.address),
+    : address_(options.target()),
       timeout_s_(options.timeout_s),
       channel_(Connect(address_)),
       models_(v1::ModelService::NewStub(channel_)),
