@@ -58,7 +58,7 @@ void KeeperCore::TellWaiting() {
 
 absl::Status KeeperCore::Handle(WorkerId id, Frame frame, std::vector<Frame>* replies) {
   const auto found = workers_.find(id);
-  CHECK(found != workers_.end()) << "worker " << id << " is not connected";
+  CHECK(found != workers_.end()) << StrCat("worker ", id, " is not connected");
   if (frame.type != FrameType::kPut && (!frame.fds.empty() || frame.fds_lost)) {
     return absl::InvalidArgumentError("a worker sent descriptors that nobody asked for");
   }
