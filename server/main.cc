@@ -1,31 +1,61 @@
-// paramd: serves the models of a repository until it is told to stop.
+// paramd-worker: serves the models of a repository until it is told to stop, or
+// until another worker has taken its place.
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/log/log.h"
+#include "absl/strings/numbers.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/status_macros.h"
+#include "runtime/base/strings.h"
 #include "server/config/server_config.h"
+#include "server/keeper/keeper_client.h"
+#include "server/keeper/worker_environment.h"
+#include "server/main_events.h"
 #include "server/observability/log.h"
 #include "server/observability/version.h"
-#include "server/shutdown.h"
+#include "server/rpc/grpc_log.h"
 #include "server/worker.h"
 
 namespace paramd {
 namespace {
 
+// How often a retired worker looks whether its last client has gone.
+constexpr absl::Duration kRetiredLook = absl::Milliseconds(50);
+
 // Readiness off; work is still taken for the grace period (load balancers need
 // it to look elsewhere); then what is under way may finish until the deadline.
-void Stop(const ServerConfig& config, const Clock& clock, StopSignals* signals, Worker* worker) {
+void Stop(const ServerConfig& config, const Clock& clock, MainEvents* events, Worker* worker) {
   worker->StopAccepting();
   LOG(INFO) << "stopping: not ready any more, requests are taken for another "
             << config.drain_grace;
-  if (signals->Wait(config.drain_grace) != 0) LOG(INFO) << "second signal: the grace period ends";
+  const absl::Time end = clock.Now() + config.drain_grace;
+  MainEvent event = MainEvent::kLook;
+  while (event != MainEvent::kTime && event != MainEvent::kStop) {
+    event = events->Wait(std::max(end - clock.Now(), absl::ZeroDuration()));
+  }
+  if (event == MainEvent::kStop) LOG(INFO) << "second signal: the grace period ends";
   LOG(INFO) << "draining for at most " << config.drain_deadline;
+  worker->Drain(clock.Now() + config.drain_deadline);
+}
+
+// Another worker accepts connections. Those that are here end by themselves: gRPC
+// asks each client to connect anew when its connection is connection_age_max old.
+void Retire(const ServerConfig& config, const Clock& clock, MainEvents* events, Worker* worker) {
+  LOG(INFO) << "another worker has taken over: this one answers what is connected";
+  worker->Retire();
+  const absl::Time deadline = clock.Now() + RetirementMax(config);
+  while (worker->open_connections() > 0 && clock.Now() < deadline) {
+    if (events->Wait(kRetiredLook) == MainEvent::kStop) break;
+  }
+  LOG(INFO) << "retired with " << worker->open_connections() << " connections left";
   worker->Drain(clock.Now() + config.drain_deadline);
 }
 
@@ -38,22 +68,57 @@ void RaiseDescriptorLimit() {
   if (setrlimit(RLIMIT_NOFILE, &limit) != 0) LOG(WARNING) << "RLIMIT_NOFILE stays where it is";
 }
 
+// Null: this worker runs alone.
+absl::StatusOr<std::unique_ptr<KeeperClient>> FindKeeper() {
+  const std::optional<std::string> number = ProcessEnvironment()(kKeeperFdVariable);
+  if (!number) return nullptr;
+  int fd = -1;
+  if (!absl::SimpleAtoi(*number, &fd) || fd < 0) {
+    return absl::InvalidArgumentError(StrCat(kKeeperFdVariable, " is no descriptor"));
+  }
+  return KeeperClient::Connect(UniqueFd(fd), {.pid = getpid(), .build = VersionText()});
+}
+
+absl::Status Serve(const ServerConfig& config, const Clock& clock, MainEvents* events) {
+  WorkerParts parts;
+  PARAMD_ASSIGN_OR_RETURN(parts.keeper, FindKeeper());
+  parts.post = [events](MainEvent event) { events->Post(event); };
+  PARAMD_ASSIGN_OR_RETURN(const std::unique_ptr<Worker> worker,
+                          Worker::Start(config, &clock, std::move(parts)));
+  while (true) {
+    PARAMD_ASSIGN_OR_RETURN(const absl::Time again, worker->Look());
+    switch (events->Wait(again - clock.Now())) {
+      case MainEvent::kStop:
+        Stop(config, clock, events, worker.get());
+        return absl::OkStatus();
+      case MainEvent::kRetire:
+        Retire(config, clock, events, worker.get());
+        return absl::OkStatus();
+      case MainEvent::kServe:
+        worker->Serve();
+        break;
+      case MainEvent::kRescan:
+        worker->Rescan();
+        break;
+      case MainEvent::kLook:
+      case MainEvent::kTime:
+        break;
+    }
+  }
+}
+
 int Run(const ServerConfig& config) {
-  StopSignals signals;
+  MainEvents events;
   const LogWriter log({.format = config.log_format,
                        .level = config.log_level,
                        .verbosity = static_cast<int>(config.verbosity)});
-  const Clock* const clock = Clock::Real();
+  RouteGrpcLog();
   LOG(INFO) << VersionText();
   RaiseDescriptorLimit();
-  absl::StatusOr<std::unique_ptr<Worker>> worker = Worker::Start(config, clock);
-  if (!worker.ok()) {
-    LOG(ERROR) << worker.status().message();
+  if (const absl::Status status = Serve(config, *Clock::Real(), &events); !status.ok()) {
+    LOG(ERROR) << status.message();
     return EXIT_FAILURE;
   }
-  signals.Wait();
-  Stop(config, *clock, &signals, worker->get());
-  worker->reset();
   LOG(INFO) << "stopped";
   return EXIT_SUCCESS;
 }

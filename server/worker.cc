@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <any>
 #include <atomic>
+#include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,14 +21,17 @@
 #include "runtime/loading/model_loader.h"
 #include "runtime/params/parameter_store.h"
 #include "server/batching/executor.h"
+#include "server/config/parameter_capacity.h"
+#include "server/crash_trail.h"
 #include "server/desired_models.h"
+#include "server/front_doors.h"
+#include "server/keeper/listening_socket.h"
 #include "server/model_loading.h"
 #include "server/observability/metrics.h"
 #include "server/observability/metrics_listener.h"
 #include "server/observability/version.h"
 #include "server/predict/predict_router.h"
 #include "server/repository/model_repository.h"
-#include "server/rpc/grpc_server.h"
 #include "server/rpc/model_service.h"
 #include "server/rpc/predict_service.h"
 #include "server/status_page.h"
@@ -39,33 +44,14 @@ namespace {
 
 // Address space of one stream's activations; memory appears as it is touched.
 constexpr uint64_t kArenaAddressBytes = uint64_t{64} << 30;
-// Of the memory that the process may use, what parameters may take by default.
-constexpr double kParameterShare = 0.8;
+// How long connections wait for what an earlier worker served; after that they
+// are taken, and told what is not there yet.
+constexpr absl::Duration kRestoreMax = absl::Seconds(5);
+// How long the worker before this one may take to give up the metrics port.
+constexpr absl::Duration kMetricsPortMax = absl::Seconds(10);
+constexpr absl::Duration kMetricsPortRetry = absl::Milliseconds(20);
 
 void NameThread(const std::string& name) { prctl(PR_SET_NAME, name.c_str(), 0, 0, 0); }
-
-void StartLoaderThread() {
-  NameThread("loader");
-  SetKernelThreads(1);
-}
-
-uint64_t ParameterCapacity(const ServerConfig& config) {
-  if (config.parameter_capacity_bytes != 0) return config.parameter_capacity_bytes;
-  const MemoryBudget memory = ReadMemoryBudget();
-  const uint64_t limit = std::min(memory.total_bytes, memory.limit_bytes.value_or(UINT64_MAX));
-  return static_cast<uint64_t>(static_cast<double>(limit) * kParameterShare);
-}
-
-GrpcServerOptions GrpcOptions(const ServerConfig& config) {
-  return {.address = config.grpc_address,
-          .message_bytes_max = config.message_bytes_max,
-          .header_bytes_max = config.header_bytes_max,
-          .concurrent_streams_max = config.concurrent_streams_max,
-          .keepalive_time = config.keepalive_time,
-          .keepalive_timeout = config.keepalive_timeout,
-          .connection_age_max = config.connection_age_max,
-          .connection_age_grace = config.connection_age_grace};
-}
 
 void LogListing(const RepositoryListing& listing) {
   for (const std::string& warning : listing.warnings) LOG(WARNING) << warning;
@@ -88,31 +74,62 @@ void LogListing(const RepositoryListing& listing) {
 // Members in the order in which they are built; destroyed the other way round.
 class Worker::Impl {
  public:
-  Impl(const ServerConfig& config, const Clock* clock)
-      : config_(config), clock_(clock), started_(clock->Now()) {}
+  Impl(const ServerConfig& config, const Clock* clock, WorkerParts parts)
+      : config_(config),
+        clock_(clock),
+        started_(clock->Now()),
+        post_(std::move(parts.post)),
+        keeper_(std::move(parts.keeper)) {}
   ~Impl();
 
   absl::Status Start();
+
+  absl::StatusOr<absl::Time> Look();
+  void Serve();
+  void Retire();
+  size_t open_connections() { return doors_->open_connections(); }
+  void Rescan();
 
   absl::Status Readiness() const;
   void StopAccepting();
   void Drain(absl::Time deadline);
 
-  int grpc_port() const { return grpc_->port(); }
+  int grpc_port() const { return doors_->grpc_port(); }
   int metrics_port() const { return listener_ == nullptr ? 0 : listener_->port(); }
   ServingStatus status() const { return versions_->status(); }
 
  private:
+  absl::Status MeetKeeper();
+  absl::Status OpenStore();
   absl::Status StartExecutor(const CpuBudget& budget);
+  absl::StatusOr<LoadedModel> Load(const LoadRequest& request, const LoadProgress& progress);
   void StartVersions();
   absl::Status StartFrontDoors();
+  absl::StatusOr<FrontDoorsParts> FindSockets();
+  absl::Status StartMetricsListener();
+  void OnKeeperEvent(uint8_t event);
+  void StartThread(const std::string& name);
+  bool Restored(const ServingStatus& status) const;
+  absl::Status CheckSuccession(const ServingStatus& status) const;
   void PublishHealth(const ServingStatus& status);
   std::string RenderStatus() const;
 
   const ServerConfig config_;
   const Clock* const clock_;
   const absl::Time started_;
+  const std::function<void(MainEvent)> post_;
+  const std::unique_ptr<KeeperClient> keeper_;
+  KeeperWelcome welcome_;
+  std::set<std::string> inherited_;  // Models of which an earlier worker served versions.
+  std::unique_ptr<CrashTrail> trail_;
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> doors_open_{false};  // The members below stand.
+  std::atomic<bool> reported_ready_{false};
+  // Of main's thread.
+  bool serves_ = true;  // False: a successor that waits for its turn.
+  bool accepting_ = false;
+  absl::Time accept_by_;
+  absl::Time metrics_by_;
   StreamPlan streams_;
   std::unique_ptr<ModelRepository> repository_;
   std::unique_ptr<ParameterStore> store_;
@@ -125,7 +142,9 @@ class Worker::Impl {
   std::unique_ptr<PredictRouter> router_;
   std::unique_ptr<PredictService> predict_service_;
   std::unique_ptr<ModelService> model_service_;
-  std::unique_ptr<GrpcServer> grpc_;
+  std::unique_ptr<PredictService> admin_predict_service_;
+  std::unique_ptr<ModelService> admin_model_service_;
+  std::unique_ptr<FrontDoors> doors_;
   std::unique_ptr<MetricsListener> listener_;
 };
 
@@ -134,40 +153,77 @@ absl::Status Worker::Impl::Start() {
   PARAMD_ASSIGN_OR_RETURN(const RepositoryListing listing, repository_->Scan());
   LogListing(listing);
   const CpuBudget budget = ReadCpuBudget();
-  PARAMD_ASSIGN_OR_RETURN(
-      store_, ParameterStore::Create(
-                  {.capacity_bytes = ParameterCapacity(config_),
-                   // Until a keeper hands them out, generations count up from here.
-                   .generation_start = static_cast<uint64_t>(absl::ToUnixMicros(started_))}));
+  PARAMD_RETURN_IF_ERROR(MeetKeeper());
+  PARAMD_RETURN_IF_ERROR(OpenStore());
   metrics_ = Metrics::Create({.build = ThisBuild()});
   metrics_->SetCpuBudget(budget.quota.value_or(static_cast<double>(budget.cpus.size())));
   store_metrics_.emplace(store_.get());
   metrics_->SetStoreUsageSource(&*store_metrics_);
   PARAMD_RETURN_IF_ERROR(StartExecutor(budget));
-  loading_ = std::make_unique<ModelLoading>(config_, streams_, &repository_->directory(),
-                                            store_.get(), clock_,
-                                            ModelLoadingOptions{.idle_priority = true});
+  loading_ =
+      std::make_unique<ModelLoading>(config_, streams_, &repository_->directory(), store_.get(),
+                                     clock_, ModelLoadingOptions{.idle_priority = true});
   StartVersions();
   PARAMD_RETURN_IF_ERROR(StartFrontDoors());
+  doors_open_.store(true);
   LOG(INFO) << "paramd serves " << listing.models.size() << " models of "
-            << config_.model_repository << " on port " << grpc_->port() << ", " << budget.ToString()
+            << config_.model_repository << " on port " << grpc_port() << ", " << budget.ToString()
             << ": " << streams_.streams << " streams of " << streams_.threads_per_stream
             << " threads";
   versions_->SetDesired(DesiredModels(listing, config_.model_repository, config_));
+  accept_by_ = clock_->Now() + kRestoreMax;
+  metrics_by_ = clock_->Now() + kMetricsPortMax;
+  return Look().status();
+}
+
+// Who was here before, what it held, and what it crashed in.
+absl::Status Worker::Impl::MeetKeeper() {
+  if (keeper_ == nullptr) return absl::OkStatus();
+  welcome_ = keeper_->TakeWelcome();
+  serves_ = !welcome_.successor;
+  for (const SegmentTable::Holding& holding : keeper_->Holdings()) {
+    inherited_.insert(holding.name.substr(0, holding.name.rfind('/')));
+  }
+  if (!welcome_.breadcrumb.valid()) return absl::OkStatus();
+  PARAMD_ASSIGN_OR_RETURN(std::unique_ptr<BreadcrumbWriter> breadcrumbs,
+                          BreadcrumbWriter::Map(std::move(welcome_.breadcrumb)));
+  breadcrumbs->InstallCrashHandler();
+  for (const KeeperWelcome::Quarantined& version : welcome_.quarantined) {
+    LOG(ERROR) << version.version << " is in quarantine: " << version.reason;
+  }
+  trail_ = std::make_unique<CrashTrail>(std::move(breadcrumbs), welcome_.quarantined);
   return absl::OkStatus();
+}
+
+absl::Status Worker::Impl::OpenStore() {
+  ParameterStoreOptions options;
+  if (keeper_ != nullptr) {
+    options.table = keeper_.get();
+  } else {
+    options.capacity_bytes = ParameterCapacity(config_);
+    // Without a keeper to hand them out, generations count up from here.
+    options.generation_start = static_cast<uint64_t>(absl::ToUnixMicros(started_));
+  }
+  PARAMD_ASSIGN_OR_RETURN(store_, ParameterStore::Create(options));
+  return absl::OkStatus();
+}
+
+void Worker::Impl::StartThread(const std::string& name) {
+  NameThread(name);
+  if (trail_ != nullptr) trail_->AddThread();
 }
 
 absl::Status Worker::Impl::StartExecutor(const CpuBudget& budget) {
   PARAMD_ASSIGN_OR_RETURN(streams_, PlanStreams(budget.threads(), static_cast<int>(config_.streams),
                                                 static_cast<int>(config_.threads_per_stream)));
-  ExecutorParts parts = {.clock = clock_, .metrics = metrics_->executor()};
+  ExecutorParts parts = {.clock = clock_, .metrics = metrics_->executor(), .trail = trail_.get()};
   for (int i = 0; i < streams_.streams; ++i) {
     PARAMD_ASSIGN_OR_RETURN(std::unique_ptr<Arena> arena, Arena::Create(kArenaAddressBytes));
     parts.arenas.push_back(std::move(arena));
   }
-  parts.on_thread_start = [threads = streams_.threads_per_stream](int stream) {
-    NameThread(stream < 0 ? "compile" : StrCat("stream-", stream));
-    SetKernelThreads(threads);
+  parts.on_thread_start = [this](int stream) {
+    StartThread(stream < 0 ? "compile" : StrCat("stream-", stream));
+    SetKernelThreads(streams_.threads_per_stream);
   };
   PARAMD_ASSIGN_OR_RETURN(executor_, Executor::Create({.streams = streams_.streams,
                                                        .batch_time_max = config_.batch_time_max,
@@ -176,20 +232,43 @@ absl::Status Worker::Impl::StartExecutor(const CpuBudget& budget) {
   return absl::OkStatus();
 }
 
+// Leaves a trail: a crash while it loads, or later while it runs, is this version's.
+absl::StatusOr<LoadedModel> Worker::Impl::Load(const LoadRequest& request,
+                                               const LoadProgress& progress) {
+  if (trail_ == nullptr) return loading_->Load(request, progress);
+  const uint32_t number = trail_->Name(request.id.model, request.id.number, request.revision);
+  trail_->Loading(number);
+  absl::StatusOr<LoadedModel> loaded = loading_->Load(request, progress);
+  trail_->Loading(0);
+  for (const std::string& name :
+       trail_->Acquit(request.id.model, request.id.number, request.revision)) {
+    keeper_->ReportHealthy(name);
+  }
+  if (loaded.ok()) {
+    loaded->trail = number;
+    trail_->Loaded(number, loaded->weights.generation);
+  }
+  return loaded;
+}
+
 void Worker::Impl::StartVersions() {
   VersionManagerParts parts = {.clock = clock_,
                                .executor = executor_.get(),
                                .routing = &routing_,
                                .metrics = metrics_.get()};
   parts.load = [this](const LoadRequest& request, const LoadProgress& progress) {
-    return loading_->Load(request, progress);
+    return Load(request, progress);
   };
   parts.on_unloaded = [this](const VersionId& id, const WeightsIdentity& weights) {
     loading_->Unloaded(id, weights);
+    if (trail_ != nullptr) trail_->Unloaded(weights.generation);
   };
   parts.tidy = [this] { loading_->Tidy(); };
   parts.new_arena = [] { return Arena::Create(kArenaAddressBytes); };
-  parts.on_loader_thread_start = StartLoaderThread;
+  parts.on_loader_thread_start = [this] {
+    StartThread("loader");
+    SetKernelThreads(1);
+  };
   parts.on_change = [this](const ServingStatus& status) { PublishHealth(status); };
   versions_ = std::make_unique<VersionManager>(
       VersionManagerOptions{.loader_threads =
@@ -204,9 +283,35 @@ absl::Status Worker::Impl::StartFrontDoors() {
   predict_service_ =
       std::make_unique<PredictService>(router_.get(), metrics_.get(), clock_, limits);
   model_service_ = std::make_unique<ModelService>(router_.get(), versions_.get());
-  PARAMD_ASSIGN_OR_RETURN(grpc_, GrpcServer::Start(GrpcOptions(config_),
-                                                   {predict_service_.get(), model_service_.get()}));
-  grpc_->SetHealth("", false);
+  // A service belongs to one gRPC server, and the admin socket has its own.
+  admin_predict_service_ =
+      std::make_unique<PredictService>(router_.get(), metrics_.get(), clock_, limits);
+  admin_model_service_ = std::make_unique<ModelService>(router_.get(), versions_.get());
+  PARAMD_ASSIGN_OR_RETURN(FrontDoorsParts parts, FindSockets());
+  parts.services = {predict_service_.get(), model_service_.get()};
+  parts.admin_services = {admin_predict_service_.get(), admin_model_service_.get()};
+  parts.on_event = [this](uint8_t event) { OnKeeperEvent(event); };
+  parts.on_events_end = [] { LOG(ERROR) << "the keeper is gone"; };
+  PARAMD_ASSIGN_OR_RETURN(doors_, FrontDoors::Start(config_, std::move(parts)));
+  doors_->SetHealth("", false);
+  // A successor binds it when its turn has come.
+  return serves_ ? StartMetricsListener() : absl::OkStatus();
+}
+
+absl::StatusOr<FrontDoorsParts> Worker::Impl::FindSockets() {
+  FrontDoorsParts parts;
+  if (keeper_ != nullptr) {
+    parts.grpc_listener = std::move(welcome_.grpc_listener);
+    parts.admin_listener = std::move(welcome_.admin_listener);
+    parts.events = std::move(welcome_.events);
+    return parts;
+  }
+  PARAMD_ASSIGN_OR_RETURN(parts.grpc_listener, ListenOnTcp(config_.grpc_address, "--grpc-address"));
+  PARAMD_ASSIGN_OR_RETURN(parts.admin_listener, ListenForAdmin(config_));
+  return parts;
+}
+
+absl::Status Worker::Impl::StartMetricsListener() {
   if (config_.metrics_address.empty()) return absl::OkStatus();
   MetricsListenerOptions options;
   options.address = config_.metrics_address;
@@ -214,7 +319,104 @@ absl::Status Worker::Impl::StartFrontDoors() {
   options.readiness = [this] { return Readiness(); };
   options.render_status = [this] { return RenderStatus(); };
   PARAMD_ASSIGN_OR_RETURN(listener_, MetricsListener::Start(std::move(options)));
+  LOG(INFO) << "metrics are on port " << metrics_port();
   return absl::OkStatus();
+}
+
+// On the acceptor's thread.
+void Worker::Impl::OnKeeperEvent(uint8_t event) {
+  switch (static_cast<KeeperEvent>(event)) {
+    case KeeperEvent::kChanged:
+      keeper_->NoticeChanged();
+      return;
+    case KeeperEvent::kServe:
+      return post_(MainEvent::kServe);
+    case KeeperEvent::kRetire:
+      return post_(MainEvent::kRetire);
+    case KeeperEvent::kStop:
+      return post_(MainEvent::kStop);
+    case KeeperEvent::kRescan:
+      return post_(MainEvent::kRescan);
+  }
+  LOG(WARNING) << "the keeper sends an event that this worker does not know";
+}
+
+// Whether everything that was served before has come back, or cannot.
+bool Worker::Impl::Restored(const ServingStatus& status) const {
+  if (inherited_.empty()) return true;
+  bool known = false;
+  for (const ModelStatus& model : status.models) {
+    if (!inherited_.contains(model.name)) continue;
+    if (!model.ready && !model.failed) return false;
+    known = true;
+  }
+  return known || status.settled;
+}
+
+// A successor takes over only if it serves every model that is served now.
+absl::Status Worker::Impl::CheckSuccession(const ServingStatus& status) const {
+  for (const ModelStatus& model : status.models) {
+    if (model.ready || !inherited_.contains(model.name)) continue;
+    std::string reason = model.error;
+    for (const VersionStatus& version : model.versions) {
+      if (!version.reason.empty()) reason = version.reason;
+    }
+    return absl::FailedPreconditionError(
+        StrCat("model ", model.name, ", which is served now, does not load: ", reason));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<absl::Time> Worker::Impl::Look() {
+  const ServingStatus status = versions_->status();
+  if (keeper_ != nullptr && status.settled && !reported_ready_) {
+    if (!serves_) PARAMD_RETURN_IF_ERROR(CheckSuccession(status));
+    reported_ready_ = true;
+    keeper_->ReportReady();
+  }
+  if (!serves_) return absl::InfiniteFuture();
+  const absl::Time now = clock_->Now();
+  absl::Time again = absl::InfiniteFuture();
+  if (!accepting_) {
+    if (Restored(status) || now >= accept_by_) {
+      accepting_ = true;
+      doors_->SetAccepting(true);
+    } else {
+      again = accept_by_;
+    }
+  }
+  if (listener_ == nullptr && !config_.metrics_address.empty()) {
+    const absl::Status bound = StartMetricsListener();
+    if (!bound.ok() && now < metrics_by_) {
+      again = std::min(again, now + kMetricsPortRetry);
+    } else if (!bound.ok()) {
+      // Requests are worth more than their numbers.
+      LOG_EVERY_N_SEC(ERROR, 60) << bound.message();
+      again = std::min(again, now + kMetricsPortMax);
+    }
+  }
+  return again;
+}
+
+void Worker::Impl::Serve() {
+  if (std::exchange(serves_, true)) return;
+  LOG(INFO) << "this worker serves from now on";
+  metrics_by_ = clock_->Now() + kMetricsPortMax;
+}
+
+void Worker::Impl::Retire() {
+  doors_->SetAccepting(false);
+  listener_.reset();
+}
+
+void Worker::Impl::Rescan() {
+  const absl::StatusOr<RepositoryListing> listing = repository_->Scan();
+  if (!listing.ok()) {
+    LOG(ERROR) << "reading the repository again: " << listing.status();
+    return;
+  }
+  LogListing(*listing);
+  versions_->SetDesired(DesiredModels(*listing, config_.model_repository, config_));
 }
 
 absl::Status Worker::Impl::Readiness() const {
@@ -235,15 +437,16 @@ absl::Status Worker::Impl::Readiness() const {
 // On the control thread, whenever a state changed. Nothing is desired before the
 // front doors are open, so they stand by then.
 void Worker::Impl::PublishHealth(const ServingStatus& status) {
-  if (grpc_ == nullptr) return;  // A start that failed is being taken apart.
+  if (!doors_open_) return;  // A start that failed is being taken apart.
   const bool stopping = stopping_.load(std::memory_order_relaxed);
   for (const ModelStatus& model : status.models) {
-    grpc_->SetHealth(model.name, model.ready && !stopping);
+    doors_->SetHealth(model.name, model.ready && !stopping);
   }
   const bool ready = !stopping && (config_.strict_readiness ? status.all_ready : status.settled);
-  grpc_->SetHealth("", ready);
+  doors_->SetHealth("", ready);
   metrics_->SetReady(ready);
   if (!stopping) loading_->ReleaseUnserved(status);
+  if (post_) post_(MainEvent::kLook);
 }
 
 std::string Worker::Impl::RenderStatus() const {
@@ -268,12 +471,12 @@ void Worker::Impl::Drain(absl::Time deadline) {
   // are answered with Unavailable, which clients retry elsewhere. A server that
   // shuts down itself answers those with Cancelled, which they do not.
   executor_->Drain(deadline);
-  grpc_->Shutdown(deadline);
+  doors_->Shutdown(deadline);
 }
 
 Worker::Impl::~Impl() {
   stopping_.store(true, std::memory_order_relaxed);
-  if (grpc_ != nullptr) grpc_->Shutdown(absl::InfinitePast());
+  if (doors_ != nullptr) doors_->Shutdown(absl::InfinitePast());
   listener_.reset();
   if (executor_ != nullptr) executor_->Drain(absl::InfinitePast());
   if (versions_ != nullptr) versions_->Shutdown();
@@ -281,9 +484,9 @@ Worker::Impl::~Impl() {
 }
 
 absl::StatusOr<std::unique_ptr<Worker>> Worker::Start(const ServerConfig& config,
-                                                      const Clock* clock) {
+                                                      const Clock* clock, WorkerParts parts) {
   PARAMD_RETURN_IF_ERROR(ValidateServerConfig(config));
-  auto impl = std::make_unique<Impl>(config, clock);
+  auto impl = std::make_unique<Impl>(config, clock, std::move(parts));
   PARAMD_RETURN_IF_ERROR(impl->Start());
   return std::unique_ptr<Worker>(new Worker(std::move(impl)));
 }
@@ -294,6 +497,11 @@ int Worker::grpc_port() const { return impl_->grpc_port(); }
 int Worker::metrics_port() const { return impl_->metrics_port(); }
 absl::Status Worker::readiness() const { return impl_->Readiness(); }
 ServingStatus Worker::status() const { return impl_->status(); }
+absl::StatusOr<absl::Time> Worker::Look() { return impl_->Look(); }
+void Worker::Serve() { impl_->Serve(); }
+void Worker::Retire() { impl_->Retire(); }
+size_t Worker::open_connections() { return impl_->open_connections(); }
+void Worker::Rescan() { impl_->Rescan(); }
 void Worker::StopAccepting() { impl_->StopAccepting(); }
 void Worker::Drain(absl::Time deadline) { impl_->Drain(deadline); }
 

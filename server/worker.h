@@ -3,16 +3,19 @@
 //   repository -> desired models -> version manager -> store, programs
 //   gRPC -> router -> batchers -> executor's streams
 //
-// Until the keeper comes, the `paramd` executable is this and main.cc; then the
-// keeper's process takes over ports and segments, and this becomes paramd-worker.
+// `paramd-worker` is this and main.cc. Under a keeper the listening sockets, the
+// segments and the desired state are the keeper's; alone the worker has its own.
 //
-// Life: Start binds both ports (a taken one fails at once) and begins to load;
-// requests are answered as models become ready. StopAccepting, then Drain, then
-// the destructor.
+// Life: Start binds what it needs (a taken port fails at once) and begins to
+// load. Main calls Look whenever Post was called for it or its time has come.
+// StopAccepting, then Drain, then the destructor. A successor (the next binary,
+// while another worker serves) takes connections from kServe on only.
 // Thread-safety: one thread; everything inside has its own.
 #ifndef PARAMD_SERVER_WORKER_H_
 #define PARAMD_SERVER_WORKER_H_
 
+#include <cstddef>
+#include <functional>
 #include <memory>
 
 #include "absl/status/status.h"
@@ -20,16 +23,24 @@
 #include "absl/time/time.h"
 #include "runtime/base/clock.h"
 #include "server/config/server_config.h"
+#include "server/keeper/keeper_client.h"
+#include "server/main_events.h"
 #include "server/versions/version_manager.h"
 
 namespace paramd {
+
+struct WorkerParts {
+  std::unique_ptr<KeeperClient> keeper;  // Null: alone.
+  // Wakes main; any thread calls it. May be empty.
+  std::function<void(MainEvent)> post;
+};
 
 class Worker {
  public:
   // InvalidArgument or NotFound for what is wrong with the configuration or the
   // repository's folder; AlreadyExists for a taken port.
   static absl::StatusOr<std::unique_ptr<Worker>> Start(const ServerConfig& config,
-                                                       const Clock* clock);
+                                                       const Clock* clock, WorkerParts parts = {});
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -41,6 +52,19 @@ class Worker {
   // all serve) and the worker is not stopping.
   absl::Status readiness() const;
   ServingStatus status() const;
+
+  // Does what is due: begins to take connections once what was restored serves,
+  // binds the metrics port that the worker before it gives up. Returns when it
+  // wants to be called again. An error: this worker cannot serve.
+  absl::StatusOr<absl::Time> Look();
+  // Of a successor: it serves from now on.
+  void Serve();
+  // Takes no connection any more and gives up the metrics port; those that are
+  // connected are answered as before.
+  void Retire();
+  size_t open_connections();
+  // Reads the repository again.
+  void Rescan();
 
   // Readiness and health off; requests are still answered.
   void StopAccepting();

@@ -79,6 +79,7 @@ absl::StatusOr<std::unique_ptr<Batcher>> Batcher::Create(Executor* executor,
   auto lane = std::make_unique<Lane>();
   lane->model = parts.model;
   lane->metrics = parts.metrics;
+  lane->trail = parts.trail;
   lane->options = options;
   lane->batches = description.batch_rows_max > 0 && RowsAreBytes(description.inputs) &&
                   RowsAreBytes(description.outputs);

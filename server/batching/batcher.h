@@ -63,6 +63,7 @@ struct BatcherParts {
   std::string model_name;             // Versions of one model share their service time.
   const Model* model = nullptr;       // Borrowed; outlives the batcher.
   VersionMetrics* metrics = nullptr;  // Borrowed, may be null.
+  uint32_t trail = 0;                 // Its number in the executor's WorkTrail.
   std::vector<WarmSize> warm;
   // Sizes that the compile thread makes right after the batcher is there: of a
   // version that should answer before they are.

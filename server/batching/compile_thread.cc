@@ -6,11 +6,12 @@
 #include "absl/log/check.h"
 #include "runtime/model.h"
 #include "server/batching/lane.h"
+#include "server/batching/work_trail.h"
 
 namespace paramd {
 
-CompileThread::CompileThread(const Clock* clock, Done done)
-    : clock_(clock), done_(std::move(done)) {}
+CompileThread::CompileThread(const Clock* clock, WorkTrail* trail, Done done)
+    : clock_(clock), trail_(trail), done_(std::move(done)) {}
 
 CompileThread::~CompileThread() {
   {
@@ -58,7 +59,11 @@ bool CompileThread::RunOne() {
   const Model& model = *request.lane->model;
   absl::Status status;
   // A shape that warm-up or another group compiled already costs nothing.
-  if (!model.IsCompiled(request.shapes)) status = model.Compile(request.shapes);
+  if (!model.IsCompiled(request.shapes)) {
+    if (trail_ != nullptr) trail_->Running(request.lane->trail);
+    status = model.Compile(request.shapes);
+    if (trail_ != nullptr) trail_->Running(0);
+  }
   done_(request, std::move(status), clock_->Now() - start);
   MutexLock lock(&mutex_);
   current_ = nullptr;

@@ -23,6 +23,7 @@ namespace paramd {
 
 struct Lane;        // server/batching/lane.h
 struct ShapeGroup;  // server/batching/batch_queue.h
+class WorkTrail;    // server/batching/work_trail.h
 
 struct CompileRequest {
   Lane* lane = nullptr;
@@ -35,8 +36,9 @@ class CompileThread {
  public:
   using Done = std::function<void(const CompileRequest&, absl::Status, absl::Duration took)>;
 
-  // `done` is called after each compilation, on the thread that did it.
-  CompileThread(const Clock* clock, Done done);
+  // `done` is called after each compilation, on the thread that did it. `trail`
+  // may be null.
+  CompileThread(const Clock* clock, WorkTrail* trail, Done done);
   // Drops what waits, without calling `done`.
   ~CompileThread();
 
@@ -54,6 +56,7 @@ class CompileThread {
   void Loop();
 
   const Clock* const clock_;
+  WorkTrail* const trail_;
   const Done done_;
   Mutex mutex_;
   CondVar changed_;

@@ -14,6 +14,7 @@
 #include "server/batching/compile_thread.h"
 #include "server/batching/executor_policy.h"
 #include "server/batching/lane.h"
+#include "server/batching/work_trail.h"
 #include "server/observability/metrics.h"
 
 namespace paramd {
@@ -71,6 +72,7 @@ Executor::Executor(const ExecutorOptions& options, ExecutorParts parts)
     : options_(options),
       clock_(parts.clock),
       metrics_(parts.metrics),
+      trail_(parts.trail),
       on_thread_start_(std::move(parts.on_thread_start)) {
   parts.arenas.resize(static_cast<size_t>(options_.streams));
   for (int i = 0; i < options_.streams; ++i) {
@@ -78,7 +80,8 @@ Executor::Executor(const ExecutorOptions& options, ExecutorParts parts)
         std::make_unique<Stream>(i, clock_, std::move(parts.arenas[static_cast<size_t>(i)])));
   }
   compile_thread_ = std::make_unique<CompileThread>(
-      clock_, [this](const CompileRequest& request, absl::Status status, absl::Duration took) {
+      clock_, trail_,
+      [this](const CompileRequest& request, absl::Status status, absl::Duration took) {
         Compiled(request, status, took);
       });
   if (metrics_ != nullptr) metrics_->SetStreams(options_.streams);
@@ -549,9 +552,11 @@ void Executor::RunBatch(Stream* stream, Todo* todo) {
     }
     metrics->RecordBatch(batch->rows, static_cast<int64_t>(batch->slices.size()));
   }
+  if (trail_ != nullptr) trail_->Running(lane->trail);
   std::unique_ptr<Session>& session = lane->sessions[static_cast<size_t>(stream->index)];
   if (session == nullptr) session = lane->model->NewSession(stream->arena.get());
   const BatchRunner::Report report = stream->runner.Run(session.get(), batch);
+  if (trail_ != nullptr) trail_->Running(0);
   const absl::Time end = clock_->Now();
   if (metrics_ != nullptr) {
     metrics_->AddBusyStreams(-1);

@@ -38,6 +38,7 @@ namespace paramd {
 class BatchRunner;      // server/batching/batch_runner.h
 class CompileThread;    // server/batching/compile_thread.h
 class ExecutorMetrics;  // server/observability/metrics.h
+class WorkTrail;        // server/batching/work_trail.h
 struct Batch;           // server/batching/lane.h
 struct CompileRequest;  // server/batching/compile_thread.h
 struct Lane;            // server/batching/lane.h
@@ -58,6 +59,7 @@ struct ExecutorParts {
   // One a stream, in order; empty: sessions get a null arena (tests).
   std::vector<std::unique_ptr<Arena>> arenas;
   ExecutorMetrics* metrics = nullptr;  // Borrowed, may be null.
+  WorkTrail* trail = nullptr;          // Borrowed, may be null.
   // Called first thing on each stream's thread, and on the compile thread with
   // stream -1: sets kernel threads, names and priorities. May be empty.
   std::function<void(int stream)> on_thread_start;
@@ -156,6 +158,7 @@ class Executor {
   const ExecutorOptions options_;
   const Clock* const clock_;
   ExecutorMetrics* const metrics_;
+  WorkTrail* const trail_;
   const std::function<void(int)> on_thread_start_;
   std::vector<std::unique_ptr<Stream>> stream_states_;
   std::unique_ptr<CompileThread> compile_thread_;

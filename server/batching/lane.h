@@ -33,6 +33,7 @@ struct ModelAccount {
 struct Lane {
   const Model* model = nullptr;
   VersionMetrics* metrics = nullptr;
+  uint32_t trail = 0;
   BatcherOptions options;
   // 1 where calls run one by one: `batches` is then false and a group's shapes are whole.
   int64_t rows_max = 1;

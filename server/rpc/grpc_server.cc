@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "runtime/base/strings.h"
+#include "server/rpc/grpc_log.h"
 
 namespace paramd {
 namespace {
@@ -28,6 +29,7 @@ int ClampedInt(uint64_t value) {
 // The plugins of health and reflection are process-wide switches of the library.
 void EnablePlugins() {
   static const bool once = [] {
+    RouteGrpcLog();
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     return true;
@@ -49,8 +51,6 @@ void Configure(const GrpcServerOptions& options, grpc::ServerBuilder* builder) {
                               Milliseconds(options.connection_age_max));
   builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
                               Milliseconds(options.connection_age_grace));
-  // Without this a second daemon would share the port and take half of the requests.
-  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // Only reflection is a synchronous service; it gets one thread.
   builder->SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::NUM_CQS, 1);
   builder->SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MIN_POLLERS, 1);
@@ -64,23 +64,27 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   EnablePlugins();
   grpc::ServerBuilder builder;
   Configure(options, &builder);
-  int port = 0;
-  builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &port);
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections =
+      builder.experimental().AddExternalConnectionAcceptor(
+          grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+          grpc::InsecureServerCredentials());
   for (grpc::Service* service : services) builder.RegisterService(service);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (server == nullptr || port == 0) {
-    return absl::AlreadyExistsError(
-        StrCat("cannot listen on ", options.address,
-               ": the port is taken or the address is not one of this machine's. Stop the other "
-               "process or choose another with --grpc-address"));
-  }
-  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(server), port));
+  if (server == nullptr) return absl::InternalError("the gRPC server does not start");
+  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(server), std::move(connections)));
 }
 
-GrpcServer::GrpcServer(std::unique_ptr<grpc::Server> server, int port)
-    : server_(std::move(server)), port_(port) {}
+GrpcServer::GrpcServer(std::unique_ptr<grpc::Server> server,
+                       std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections)
+    : server_(std::move(server)), connections_(std::move(connections)) {}
 
 GrpcServer::~GrpcServer() { Shutdown(absl::InfinitePast()); }
+
+void GrpcServer::TakeConnection(UniqueFd fd) {
+  grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+  connection.fd = fd.Release();
+  connections_->HandleNewConnection(&connection);
+}
 
 void GrpcServer::SetHealth(const std::string& name, bool serving) {
   if (auto* health = server_->GetHealthCheckService(); health != nullptr) {

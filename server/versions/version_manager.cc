@@ -399,6 +399,7 @@ class VersionManager::Impl {
                         {.model_name = version_id.model,
                          .model = outcome.loaded->model.get(),
                          .metrics = metrics.get(),
+                         .trail = outcome.loaded->trail,
                          .warm = std::move(outcome.warm),
                          .warm_later = std::move(outcome.loaded->warm_later)});
     if (!batcher.ok()) return std::move(batcher).status();

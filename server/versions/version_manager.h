@@ -102,6 +102,7 @@ struct LoadedModel {
   // up here, and `warm_later` is compiled while the version serves.
   std::vector<WarmSize> warm;
   std::vector<WarmSize> warm_later;
+  uint32_t trail = 0;  // Its number in the executor's WorkTrail.
 };
 
 // How far a load is.
