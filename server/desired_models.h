@@ -1,7 +1,10 @@
-// What the repository holds, as what the version manager should serve. Reads
-// the files' times and sizes (for revisions), nothing else.
+// What lies between the repository, the desired state and the version manager:
+// what a scan found, as the edits want it (revisions included), and the document
+// as the version manager wants it (configurations parsed, defaults of the daemon
+// filled in).
 //
-// Thread-safety: pure but for the file system.
+// Thread-safety: pure but for the file system, of which only names, times and
+// sizes are read.
 #ifndef PARAMD_SERVER_DESIRED_MODELS_H_
 #define PARAMD_SERVER_DESIRED_MODELS_H_
 
@@ -10,11 +13,23 @@
 
 #include "server/config/server_config.h"
 #include "server/repository/model_repository.h"
+#include "server/state/desired_state.h"
+#include "server/state/state_edits.h"
 #include "server/versions/version_manager.h"
 
 namespace paramd {
 
-// DesiredModel::config is the ModelConfig; folders are relative to `root`.
+// Folders are relative to `root`. A version's revision changes whenever a file in
+// its folder or the model's configuration is written, replaced or touched.
+std::vector<ListedModel> ListedModels(const RepositoryListing& listing, const std::string& root);
+ListedModel ListedModelOf(const RepositoryModel& model, const std::string& root);
+
+// "latest 1", "all", "specific 1, 3".
+std::string PolicyText(const VersionPolicy& policy);
+
+// DesiredModel::config is the ModelConfig.
+std::vector<DesiredModel> DesiredModels(const DesiredState& state, const ServerConfig& server);
+// Of a repository alone, without a stored document.
 std::vector<DesiredModel> DesiredModels(const RepositoryListing& listing, const std::string& root,
                                         const ServerConfig& server);
 

@@ -53,6 +53,11 @@ void FillVersion(const VersionStatus& status, v1::VersionStatus* version) {
   version->set_reason(status.reason);
   version->set_generation(status.weights.generation);
   version->set_weights_id(status.weights.weights_id);
+  if (status.desired) version->set_why(status.why);
+}
+
+void FillLabels(const ModelStatus& status, google::protobuf::Map<std::string, int64_t>* labels) {
+  for (const DesiredName& name : status.names) (*labels)[name.name] = name.version;
 }
 
 void FillTensor(const TensorSpec& spec, v1::TensorInfo* tensor) {
@@ -149,6 +154,7 @@ void FillModelInfo(const ModelStatus& status, const ModelHandle& version,
                    const ModelInfoOptions& options, v1::GetModelInfoResponse* response) {
   response->set_model(status.name);
   for (const VersionStatus& known : status.versions) FillVersion(known, response->add_versions());
+  FillLabels(status, response->mutable_labels());
   if (!version) return;
   const ModelDescription& description = version->model().description();
   const ParameterSet& parameters = version->model().parameters();
@@ -178,6 +184,7 @@ void FillModelList(const ServingStatus& status, v1::ListModelsResponse* response
     summary->set_default_version(model.default_version);
     summary->set_ready(model.ready);
     summary->set_error(model.error);
+    FillLabels(model, summary->mutable_labels());
   }
 }
 
