@@ -40,7 +40,14 @@ class VersionsRig {
     manager_parts.load = [this](const LoadRequest& request, const LoadProgress& progress) {
       return Load(request, progress);
     };
-    manager_parts.on_change = [this](const ServingStatus&) { ++changes; };
+    manager_parts.tidy = [this] { ++tidied; };
+    manager_parts.on_unloaded = [this](const VersionId& id, const WeightsIdentity& weights) {
+      unloaded.push_back(StrCat(id.model, "/", id.number, " ", weights.weights_id));
+    };
+    manager_parts.on_change = [this](const ServingStatus& status) {
+      ++changes;
+      if (on_status) on_status(status);
+    };
     manager = std::make_unique<VersionManager>(
         VersionManagerOptions{.loader_threads = 2, .start_threads = threads},
         std::move(manager_parts));
@@ -65,8 +72,12 @@ class VersionsRig {
       model.name = name;
       model.swap_order = swap_order;
       for (const int64_t number : numbers) {
-        model.versions.push_back({number, StrCat(name, "/", number), revision});
+        model.versions.push_back({.number = number,
+                                  .directory = StrCat(name, "/", number),
+                                  .revision = revision,
+                                  .attempt = attempt});
       }
+      model.names = names;
       models.push_back(std::move(model));
     }
     manager->SetDesired(std::move(models));
@@ -118,10 +129,15 @@ class VersionsRig {
   std::function<void(const LoadRequest&, FakeModelOptions*)> script;
   SwapOrder swap_order = SwapOrder::kAvailabilityFirst;
   std::string revision = "r1";
+  uint64_t attempt = 0;
+  std::vector<DesiredName> names;                       // Of every model of Want.
+  std::function<void(const ServingStatus&)> on_status;  // On the control thread.
   // What happened.
   std::atomic<int> loads{0};
   std::atomic<int> alive{0};
   std::atomic<int> changes{0};
+  std::atomic<int> tidied{0};
+  std::vector<std::string> unloaded;  // Of the control thread: "a/1 weights-a/1".
   Mutex mutex;
   std::vector<std::thread::id> destroyed_on ABSL_GUARDED_BY(mutex);
 
