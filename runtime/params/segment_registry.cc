@@ -16,6 +16,9 @@
 namespace paramd {
 namespace {
 
+// So that their number never wraps, whoever claims the same again and again.
+constexpr uint32_t kLeasesMax = 1u << 30;
+
 std::vector<EntryRequest> RequestsOf(absl::Span<const EntryPlace> places) {
   std::vector<EntryRequest> requests;
   requests.reserve(places.size());
@@ -56,6 +59,10 @@ absl::Status SegmentRegistry::CheckSizes(absl::Span<const EntryRequest> requests
 
 absl::StatusOr<LentSegment> SegmentRegistry::Lend(uint64_t segment_id) const {
   const Segment& segment = segments_.at(segment_id);
+  if (segment.info.leases >= kLeasesMax) {
+    return absl::ResourceExhaustedError(
+        StrCat("segment ", segment_id, " has ", kLeasesMax, " leases"));
+  }
   UniqueFd fd(::fcntl(segment.fd.get(), F_DUPFD_CLOEXEC, 0));
   if (!fd.valid()) return absl::ErrnoToStatus(errno, "cannot duplicate a segment's descriptor");
   return LentSegment{.segment_id = segment_id,
@@ -223,6 +230,10 @@ SegmentRegistry::OwnerUsage SegmentRegistry::UsageOf(Owner owner) const {
   return usage;
 }
 
+uint64_t SegmentRegistry::BytesOf(const Holding& holding) {
+  return holding.name.size() + holding.note.size() + holding.keys.size() * ContentId::kBytes;
+}
+
 absl::Status SegmentRegistry::Hold(Holding holding, std::vector<Closed>* closed) {
   Held held;
   for (const ContentId& key : holding.keys) {
@@ -237,6 +248,7 @@ absl::Status SegmentRegistry::Hold(Holding holding, std::vector<Closed>* closed)
   for (uint64_t segment_id : held.segment_ids) ++segments_.at(segment_id).info.leases;
   held.holding = std::move(holding);
   Held& place = holdings_[held.holding.name];
+  holding_bytes_ += BytesOf(held.holding) - BytesOf(place.holding);
   // The old one goes after the new one stands: what both hold never drops to none.
   for (uint64_t segment_id : place.segment_ids) DropLeases(segment_id, 1, closed);
   place = std::move(held);
@@ -247,6 +259,7 @@ void SegmentRegistry::Unhold(std::string_view name, std::vector<Closed>* closed)
   const auto found = holdings_.find(name);
   if (found == holdings_.end()) return;
   for (uint64_t segment_id : found->second.segment_ids) DropLeases(segment_id, 1, closed);
+  holding_bytes_ -= BytesOf(found->second.holding);
   holdings_.erase(found);
 }
 
@@ -380,7 +393,7 @@ absl::Status SegmentRegistry::Import(Contents contents, std::map<uint64_t, Uniqu
     const auto segment = segments_.find(record.segment_id);
     const bool first = segment != segments_.end() && record.count != 0 &&
                        owners_[record.owner].leases.emplace(record.segment_id, record.count).second;
-    if (!first || record.count > UINT32_MAX / 2 - segment->second.info.leases) {
+    if (!first || record.count > kLeasesMax - segment->second.info.leases) {
       return absl::DataLossError(
           StrCat("a lease on segment ", record.segment_id, " is not possible"));
     }

@@ -54,6 +54,8 @@ class SegmentRegistry {
 
   explicit SegmentRegistry(const Options& options);
 
+  static uint64_t BytesOf(const Holding& holding);
+
   // As SegmentTable::Claim, but where that blocks, this returns a result with
   // nothing but `waiting`.
   absl::StatusOr<ClaimResult> Claim(Owner owner, absl::Span<const EntryRequest> requests,
@@ -76,7 +78,8 @@ class SegmentRegistry {
   void Unhold(std::string_view name, std::vector<Closed>* closed);
   std::vector<Holding> Holdings() const;
   size_t holdings() const { return holdings_.size(); }
-  bool IsHeld(std::string_view name) const { return holdings_.contains(name); }
+  // Of their names, notes and keys.
+  uint64_t holding_bytes() const { return holding_bytes_; }
   std::vector<SegmentTable::SegmentInfo> List() const;
   SegmentTable::Usage usage() const;
   uint64_t NextGeneration() { return next_generation_++; }
@@ -162,6 +165,7 @@ class SegmentRegistry {
   uint64_t next_generation_;
   uint64_t sealed_bytes_ = 0;
   uint64_t reserved_bytes_ = 0;
+  uint64_t holding_bytes_ = 0;
 };
 
 }  // namespace paramd

@@ -18,7 +18,6 @@ namespace paramd {
 namespace {
 
 constexpr size_t kLengthBytes = 4;
-constexpr size_t kReceiveBytes = 256u << 10;
 // A peer that never stops sending is left for the next turn of the loop.
 constexpr size_t kReceiveTurnBytes = 4u << 20;
 // The kernel's own limit a message, so that a hostile peer's are seen and
@@ -65,9 +64,8 @@ std::vector<UniqueFd> TakeDescriptors(msghdr* message) {
   return fds;
 }
 
-absl::StatusOr<Received> ReceiveOnce(int socket, Wait wait, FrameReader* reader, size_t* count) {
-  // One buffer a thread: receiving happens often, and is short.
-  static thread_local std::array<std::byte, kReceiveBytes> buffer;
+absl::StatusOr<Received> ReceiveOnce(int socket, Wait wait, absl::Span<std::byte> buffer,
+                                     FrameReader* reader, size_t* count) {
   alignas(cmsghdr) std::array<char, CMSG_SPACE(kScmDescriptorsMax * sizeof(int))> control;
   iovec part{.iov_base = buffer.data(), .iov_len = buffer.size()};
   msghdr message{};
@@ -117,7 +115,9 @@ absl::StatusOr<size_t> SendOnce(int socket, Wait wait, std::string_view bytes,
     sent = ::sendmsg(socket, &message, MSG_NOSIGNAL | (wait == Wait::kNo ? MSG_DONTWAIT : 0));
   } while (sent < 0 && errno == EINTR);
   if (sent >= 0) return static_cast<size_t>(sent);
-  if (errno == EAGAIN || errno == EWOULDBLOCK) return size_t{0};
+  // Too many descriptors of this user are on their way (ETOOMANYREFS): the
+  // other end is about to take them.
+  if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ETOOMANYREFS) return size_t{0};
   if (IsGone(errno)) return Gone();
   return absl::ErrnoToStatus(errno, "cannot send on the socket");
 }
@@ -190,7 +190,7 @@ absl::StatusOr<std::optional<Frame>> FrameReader::Next() {
   if (begun_.empty()) {
     buffer_.clear();
     // Not the 16 MiB of one large state forever.
-    if (buffer_.capacity() > 2 * kReceiveBytes) buffer_.shrink_to_fit();
+    if (buffer_.capacity() > 4 * kReceiveBytes) buffer_.shrink_to_fit();
     taken_ = 0;
   }
   return frame;
@@ -218,8 +218,9 @@ absl::StatusOr<bool> FrameChannel::Receive(std::vector<Frame>* frames) {
   size_t total = 0;
   while (open && total < kReceiveTurnBytes) {
     size_t count = 0;
-    PARAMD_ASSIGN_OR_RETURN(const Received received,
-                            ReceiveOnce(socket_.get(), Wait::kNo, &reader_, &count));
+    PARAMD_ASSIGN_OR_RETURN(
+        const Received received,
+        ReceiveOnce(socket_.get(), Wait::kNo, absl::MakeSpan(buffer_), &reader_, &count));
     if (received == Received::kNothing) break;
     if (received == Received::kClosed) open = false;
     total += count;
@@ -282,8 +283,9 @@ absl::StatusOr<Frame> FrameSocket::Receive() {
     PARAMD_ASSIGN_OR_RETURN(std::optional<Frame> frame, reader_.Next());
     if (frame.has_value()) return *std::move(frame);
     size_t count = 0;
-    PARAMD_ASSIGN_OR_RETURN(const Received received,
-                            ReceiveOnce(socket_.get(), Wait::kYes, &reader_, &count));
+    PARAMD_ASSIGN_OR_RETURN(
+        const Received received,
+        ReceiveOnce(socket_.get(), Wait::kYes, absl::MakeSpan(buffer_), &reader_, &count));
     if (received == Received::kClosed) return Gone();
     if (received == Received::kNothing) WaitFor(socket_.get(), POLLIN);
   }

@@ -20,6 +20,7 @@
 #include <deque>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -58,6 +59,8 @@ class FrameReader {
 // One frame's bytes, as they are written.
 std::string EncodeFrame(const Frame& frame);
 
+// What one receive takes at most.
+inline constexpr size_t kReceiveBytes = 128u << 10;
 // At most this much waits to be written; a peer that reads none of it is closed.
 inline constexpr size_t kChannelOutputBytesMax = 64u << 20;
 // Above this nothing more is read from a peer until it has read.
@@ -65,7 +68,7 @@ inline constexpr size_t kChannelOutputBytesHigh = 4u << 20;
 
 class FrameChannel {
  public:
-  explicit FrameChannel(UniqueFd socket) : socket_(std::move(socket)) {}
+  explicit FrameChannel(UniqueFd socket) : socket_(std::move(socket)), buffer_(kReceiveBytes) {}
 
   int fd() const { return socket_.get(); }
   // For poll(): POLLIN, POLLOUT, both or none.
@@ -91,6 +94,7 @@ class FrameChannel {
   };
 
   UniqueFd socket_;
+  std::vector<std::byte> buffer_;
   FrameReader reader_;
   std::deque<Output> output_;
   size_t output_bytes_ = 0;
@@ -98,7 +102,7 @@ class FrameChannel {
 
 class FrameSocket {
  public:
-  explicit FrameSocket(UniqueFd socket) : socket_(std::move(socket)) {}
+  explicit FrameSocket(UniqueFd socket) : socket_(std::move(socket)), buffer_(kReceiveBytes) {}
 
   int fd() const { return socket_.get(); }
   // Unavailable: the peer is gone.
@@ -107,6 +111,7 @@ class FrameSocket {
 
  private:
   UniqueFd socket_;
+  std::vector<std::byte> buffer_;
   FrameReader reader_;
 };
 

@@ -246,9 +246,11 @@ absl::Status KeeperCore::Named(WorkerId id, const Frame& frame, std::vector<Fram
 absl::Status KeeperCore::Hold(SegmentTable::Holding holding,
                               std::vector<SegmentRegistry::Closed>* closed) {
   // What workers can leave here is limited: it outlives them.
-  if (registry_.holdings() >= kHoldingsMax && !registry_.IsHeld(holding.name)) {
+  if (registry_.holdings() >= kHoldingsMax ||
+      registry_.holding_bytes() + SegmentRegistry::BytesOf(holding) > kHoldingBytesMax) {
     return absl::ResourceExhaustedError(
-        StrCat("the keeper has ", registry_.holdings(), " holdings, at most ", kHoldingsMax));
+        StrCat("the keeper has ", registry_.holdings(), " holdings of ", registry_.holding_bytes(),
+               " bytes, at most ", kHoldingsMax, " of ", kHoldingBytesMax));
   }
   return registry_.Hold(std::move(holding), closed);
 }

@@ -35,6 +35,7 @@ using WorkerId = uint64_t;  // Never 0, never the same twice.
 
 // More loaded versions than any machine has.
 inline constexpr size_t kHoldingsMax = 100'000;
+inline constexpr uint64_t kHoldingBytesMax = 128u << 20;
 
 // The process side, called from within Handle, Disconnect and Restore. It may
 // not call the core back.

@@ -206,6 +206,25 @@ TEST_F(KeeperCoreTest, NobodyEndsWhatIsAnothers) {
   EXPECT_EQ(core_->UsageOf(anna).builds, 1u);
 }
 
+TEST_F(KeeperCoreTest, WhatWorkersLeaveBehindIsLimited) {
+  const WorkerId id = Greeted();
+  Build(id, kOne);
+  SegmentTable::Holding holding{.keys = {TestKey(1)},
+                                .note = std::string(kHoldingNoteBytesMax, 'n')};
+  const auto hold = [&](int i) {
+    holding.name = std::to_string(i);
+    EXPECT_OK(Handle(id, FrameType::kHold, EncodeHold(holding)));
+    return Answer();
+  };
+  int held = 0;
+  absl::Status status;
+  while ((status = hold(held)).ok()) ++held;
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(held, 127);  // Of 1 MiB and a little each.
+  ASSERT_OK(Handle(id, FrameType::kUnhold, EncodeName("7")));
+  EXPECT_OK(hold(7));
+}
+
 // Killed anywhere: nothing leaks, and what is held is not lost.
 TEST_F(KeeperCoreTest, AWorkerMayDieAtEveryStep) {
   const size_t before = OpenDescriptors();

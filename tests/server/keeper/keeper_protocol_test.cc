@@ -227,8 +227,12 @@ TEST(KeeperProtocol, AClaimOfManySegmentsIsSplitOverFrames) {
 
 TEST(KeeperProtocol, TheLargestAnswersFitTheirFrames) {
   std::vector<Frame> frames;
+  const std::vector<EntryPlace> most(kClaimEntriesMax, Places(1)[0]);
   SegmentTable::ClaimResult result;
-  for (uint64_t id = 1; id <= 3; ++id) result.resident.push_back(Lent(id, kClaimEntriesMax));
+  for (uint64_t id = 1; id <= 3; ++id) {
+    result.resident.push_back(Lent(id, 1));
+    result.resident.back().places = most;
+  }
   ClaimReply(1, std::move(result), &frames);
   const std::vector<SegmentTable::Holding> holdings(
       3, {.name = std::string(kHoldingNameBytesMax, 'n'),
@@ -236,7 +240,7 @@ TEST(KeeperProtocol, TheLargestAnswersFitTheirFrames) {
           .note = std::string(kHoldingNoteBytesMax, 'x')});
   HoldingsReply(2, holdings, &frames);
   const std::vector<SegmentTable::SegmentInfo> segments(
-      3, {.segment_id = 1, .bytes = 4'096, .leases = 3, .places = Places(kClaimEntriesMax)});
+      3, {.segment_id = 1, .bytes = 4'096, .leases = 3, .places = most});
   ListReply(3, segments, &frames);
   frames.push_back(StateReply(4, {1, std::string(kStateBytesMax, 's')}));
   for (const Frame& frame : frames) {
