@@ -83,6 +83,8 @@ enum class MetricId : uint8_t {
   kStoreDeduplicatedBytes,
   kStoreCollapseFailures,
   kReady,
+  kWorkerCrashes,
+  kQuarantinedVersions,
   kRequestsOpen,
   kCpuBudget,
   kCpuThrottledSeconds,
@@ -162,6 +164,10 @@ inline constexpr MetricSpec kMetricSpecs[] = {
     {"paramd_store_collapse_failures_total", MetricType::kCounter, "", "",
      "Segments that the kernel could not move to huge pages; they serve from small ones."},
     {"paramd_ready", MetricType::kGauge, "", "", "1 while /healthz says ready, else 0."},
+    {"paramd_worker_crashes_total", MetricType::kCounter, "", "",
+     "Workers of this keeper that died; 0 without a keeper."},
+    {"paramd_quarantined_versions", MetricType::kGauge, "versions", "",
+     "Versions that are not loaded because the worker crashed three times in them."},
     {"paramd_requests_open", MetricType::kGauge, "requests", "",
      "Requests that gRPC has handed over and that are not answered yet."},
     {"paramd_cpu_budget_cores", MetricType::kGauge, "cores", "",
@@ -290,6 +296,8 @@ class Metrics {
   virtual void SetStoreUsageSource(const StoreUsageSource* source) = 0;
 
   virtual void SetReady(bool ready) = 0;
+  // What the keeper counted.
+  virtual void SetCrashes(uint64_t crashes, uint64_t quarantined_versions) = 0;
   // +1 when gRPC hands over a request, -1 when its answer is handed back.
   virtual void AddOpenRequests(int64_t difference) = 0;
   virtual void SetCpuBudget(double cores) = 0;

@@ -308,6 +308,10 @@ class PrometheusMetrics final : public Metrics {
     store_ = source;
   }
   void SetReady(bool ready) override { ready_ = ready ? 1 : 0; }
+  void SetCrashes(uint64_t crashes, uint64_t quarantined_versions) override {
+    crashes_ = static_cast<int64_t>(crashes);
+    quarantined_ = static_cast<int64_t>(quarantined_versions);
+  }
   void AddOpenRequests(int64_t difference) override {
     open_requests_.fetch_add(difference, std::memory_order_relaxed);
   }
@@ -332,6 +336,8 @@ class PrometheusMetrics final : public Metrics {
   PrometheusExecutorMetrics executor_;
   Gauge loads_in_progress_ = 0;
   Gauge ready_ = 0;
+  Gauge crashes_ = 0;
+  Gauge quarantined_ = 0;
   Gauge open_requests_ = 0;
   std::atomic<double> cpu_budget_ = 0;
 
@@ -448,6 +454,8 @@ void PrometheusMetrics::AddDaemon(Families* families) const {
       static_cast<double>(Get(executor_.busy_ns)) / kNanosecondsPerSecond);
   add(MetricId::kStreamArenaBytes, static_cast<double>(Get(executor_.arena_bytes)));
   add(MetricId::kReady, static_cast<double>(Get(ready_)));
+  add(MetricId::kWorkerCrashes, static_cast<double>(Get(crashes_)));
+  add(MetricId::kQuarantinedVersions, static_cast<double>(Get(quarantined_)));
   add(MetricId::kRequestsOpen, static_cast<double>(Get(open_requests_)));
   add(MetricId::kCpuBudget, cpu_budget_.load(std::memory_order_relaxed));
   families->AddNumber(

@@ -125,6 +125,7 @@ class FakeMetrics final : public Metrics {
   void ForgetModel(std::string_view) override {}
   void SetStoreUsageSource(const StoreUsageSource* source) override { store = source; }
   void SetReady(bool now) override { ready = now; }
+  void SetCrashes(uint64_t, uint64_t) override {}
   void AddOpenRequests(int64_t difference) override { open_requests += difference; }
   void SetCpuBudget(double cores) override { cpu_budget = cores; }
   std::string Render() const override { return ""; }

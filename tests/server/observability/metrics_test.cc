@@ -201,6 +201,7 @@ TEST(Metrics, ReportsStoreExecutorProcessAndBuild) {
   full.metrics->executor()->RecordBusy(absl::Milliseconds(1500));
   full.metrics->executor()->AddArenaBytes(4096);
   full.metrics->SetReady(true);
+  full.metrics->SetCrashes(7, 2);
   full.metrics->SetCpuBudget(1.5);
   full.metrics->AddOpenRequests(3);
   const auto samples = Samples(full.metrics->Render());
@@ -209,6 +210,8 @@ TEST(Metrics, ReportsStoreExecutorProcessAndBuild) {
   EXPECT_EQ(samples.at("paramd_executor_busy_seconds_total"), 1.5);
   EXPECT_EQ(samples.at("paramd_executor_arena_bytes"), 4096);
   EXPECT_EQ(samples.at("paramd_ready"), 1);
+  EXPECT_EQ(samples.at("paramd_worker_crashes_total"), 7);
+  EXPECT_EQ(samples.at("paramd_quarantined_versions"), 2);
   EXPECT_EQ(samples.at("paramd_requests_open"), 3);
   EXPECT_EQ(samples.at("paramd_cpu_budget_cores"), 1.5);
   EXPECT_EQ(samples.at("paramd_cpu_throttled_seconds_total"), 2.5);
