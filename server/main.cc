@@ -87,6 +87,7 @@ absl::Status Serve(const ServerConfig& config, const Clock& clock, MainEvents* e
                           Worker::Start(config, &clock, std::move(parts)));
   while (true) {
     PARAMD_ASSIGN_OR_RETURN(const absl::Time again, worker->Look());
+    events->Hear(worker->watch_fd());
     switch (events->Wait(again - clock.Now())) {
       case MainEvent::kStop:
         Stop(config, clock, events, worker.get());

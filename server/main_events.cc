@@ -68,8 +68,9 @@ MainEvent MainEvents::Wait(absl::Duration timeout) {
           static_cast<int>(std::clamp<int64_t>(absl::ToInt64Milliseconds(left) + 1, 1, 3'600'000));
     }
     pollfd polls[] = {{.fd = signals_.get(), .events = POLLIN, .revents = 0},
-                      {.fd = wake_.get(), .events = POLLIN, .revents = 0}};
-    (void)poll(polls, 2, wait_ms);
+                      {.fd = wake_.get(), .events = POLLIN, .revents = 0},
+                      {.fd = heard_fd_, .events = POLLIN, .revents = 0}};
+    if (poll(polls, 3, wait_ms) > 0 && polls[2].revents != 0) return MainEvent::kLook;
   }
 }
 

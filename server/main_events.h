@@ -31,10 +31,13 @@ class MainEvents {
   // The next event; kTime after `timeout`.
   MainEvent Wait(absl::Duration timeout = absl::InfiniteDuration());
   void Post(MainEvent event);
+  // kLook as well when this is readable; -1: nothing. Of main's thread.
+  void Hear(int fd) { heard_fd_ = fd; }
 
  private:
   const UniqueFd signals_;
   const UniqueFd wake_;
+  int heard_fd_ = -1;
   Mutex mutex_;
   std::deque<MainEvent> posted_ ABSL_GUARDED_BY(mutex_);
 };

@@ -20,10 +20,10 @@
 #include "runtime/graph/arena.h"
 #include "runtime/loading/model_loader.h"
 #include "runtime/params/parameter_store.h"
+#include "server/administration.h"
 #include "server/batching/executor.h"
 #include "server/config/parameter_capacity.h"
 #include "server/crash_trail.h"
-#include "server/desired_models.h"
 #include "server/front_doors.h"
 #include "server/keeper/listening_socket.h"
 #include "server/model_loading.h"
@@ -53,22 +53,6 @@ constexpr absl::Duration kMetricsPortRetry = absl::Milliseconds(20);
 
 void NameThread(const std::string& name) { prctl(PR_SET_NAME, name.c_str(), 0, 0, 0); }
 
-void LogListing(const RepositoryListing& listing) {
-  for (const std::string& warning : listing.warnings) LOG(WARNING) << warning;
-  for (const RepositoryModel& model : listing.models) {
-    for (const std::string& warning : model.warnings) {
-      LOG(WARNING) << "model " << model.name << ": " << warning;
-    }
-    if (!model.status.ok()) LOG(ERROR) << "model " << model.name << ": " << model.status;
-    for (const RepositoryVersion& version : model.versions) {
-      if (!version.status.ok()) {
-        LOG(ERROR) << "model " << model.name << " version " << version.number << ": "
-                   << version.status;
-      }
-    }
-  }
-}
-
 }  // namespace
 
 // Members in the order in which they are built; destroyed the other way round.
@@ -88,7 +72,8 @@ class Worker::Impl {
   void Serve();
   void Retire();
   size_t open_connections() { return doors_->open_connections(); }
-  void Rescan();
+  void Rescan() { administration_->Rescan(""); }
+  int watch_fd() const { return administration_->watch_fd(); }
 
   absl::Status Readiness() const;
   void StopAccepting();
@@ -104,6 +89,7 @@ class Worker::Impl {
   absl::Status StartExecutor(const CpuBudget& budget);
   absl::StatusOr<LoadedModel> Load(const LoadRequest& request, const LoadProgress& progress);
   void StartVersions();
+  absl::Status StartAdministration();
   absl::Status StartFrontDoors();
   absl::StatusOr<FrontDoorsParts> FindSockets();
   absl::Status StartMetricsListener();
@@ -139,6 +125,7 @@ class Worker::Impl {
   RoutingTable routing_;
   std::unique_ptr<ModelLoading> loading_;
   std::unique_ptr<VersionManager> versions_;
+  std::unique_ptr<Administration> administration_;
   std::unique_ptr<PredictRouter> router_;
   std::unique_ptr<PredictService> predict_service_;
   std::unique_ptr<ModelService> model_service_;
@@ -150,8 +137,6 @@ class Worker::Impl {
 
 absl::Status Worker::Impl::Start() {
   PARAMD_ASSIGN_OR_RETURN(repository_, ModelRepository::Open(config_.model_repository));
-  PARAMD_ASSIGN_OR_RETURN(const RepositoryListing listing, repository_->Scan());
-  LogListing(listing);
   const CpuBudget budget = ReadCpuBudget();
   PARAMD_RETURN_IF_ERROR(MeetKeeper());
   PARAMD_RETURN_IF_ERROR(OpenStore());
@@ -164,13 +149,13 @@ absl::Status Worker::Impl::Start() {
       std::make_unique<ModelLoading>(config_, streams_, &repository_->directory(), store_.get(),
                                      clock_, ModelLoadingOptions{.idle_priority = true});
   StartVersions();
+  PARAMD_RETURN_IF_ERROR(StartAdministration());
   PARAMD_RETURN_IF_ERROR(StartFrontDoors());
   doors_open_.store(true);
-  LOG(INFO) << "paramd serves " << listing.models.size() << " models of "
-            << config_.model_repository << " on port " << grpc_port() << ", " << budget.ToString()
-            << ": " << streams_.streams << " streams of " << streams_.threads_per_stream
-            << " threads";
-  versions_->SetDesired(DesiredModels(listing, config_.model_repository, config_));
+  LOG(INFO) << "paramd serves " << config_.model_repository << " on port " << grpc_port() << ", "
+            << budget.ToString() << ": " << streams_.streams << " streams of "
+            << streams_.threads_per_stream << " threads";
+  PARAMD_RETURN_IF_ERROR(administration_->Start());
   accept_by_ = clock_->Now() + kRestoreMax;
   metrics_by_ = clock_->Now() + kMetricsPortMax;
   return Look().status();
@@ -269,11 +254,26 @@ void Worker::Impl::StartVersions() {
     StartThread("loader");
     SetKernelThreads(1);
   };
-  parts.on_change = [this](const ServingStatus& status) { PublishHealth(status); };
+  parts.on_change = [this](const ServingStatus& status) {
+    PublishHealth(status);
+    if (doors_open_) administration_->OnChange(status);
+  };
   versions_ = std::make_unique<VersionManager>(
       VersionManagerOptions{.loader_threads =
                                 std::max<int>(1, static_cast<int>(config_.loader_threads))},
       std::move(parts));
+}
+
+absl::Status Worker::Impl::StartAdministration() {
+  AdministrationParts parts = {.clock = clock_,
+                               .repository = repository_.get(),
+                               .versions = versions_.get(),
+                               .routing = &routing_,
+                               .keeper = keeper_.get(),
+                               .active = serves_};
+  if (trail_ != nullptr) parts.quarantined = trail_->Quarantined();
+  PARAMD_ASSIGN_OR_RETURN(administration_, Administration::Create(config_, std::move(parts)));
+  return absl::OkStatus();
 }
 
 absl::Status Worker::Impl::StartFrontDoors() {
@@ -289,7 +289,11 @@ absl::Status Worker::Impl::StartFrontDoors() {
   admin_model_service_ = std::make_unique<ModelService>(router_.get(), versions_.get());
   PARAMD_ASSIGN_OR_RETURN(FrontDoorsParts parts, FindSockets());
   parts.services = {predict_service_.get(), model_service_.get()};
-  parts.admin_services = {admin_predict_service_.get(), admin_model_service_.get()};
+  parts.admin_services = {admin_predict_service_.get(), admin_model_service_.get(),
+                          administration_->socket_service()};
+  if (administration_->tcp_service() != nullptr) {
+    parts.services.push_back(administration_->tcp_service());
+  }
   parts.on_event = [this](uint8_t event) { OnKeeperEvent(event); };
   parts.on_events_end = [] { LOG(ERROR) << "the keeper is gone"; };
   PARAMD_ASSIGN_OR_RETURN(doors_, FrontDoors::Start(config_, std::move(parts)));
@@ -376,7 +380,7 @@ absl::StatusOr<absl::Time> Worker::Impl::Look() {
   }
   if (!serves_) return absl::InfiniteFuture();
   const absl::Time now = clock_->Now();
-  absl::Time again = absl::InfiniteFuture();
+  absl::Time again = administration_->Look();
   if (!accepting_) {
     if (Restored(status) || now >= accept_by_) {
       accepting_ = true;
@@ -402,21 +406,13 @@ void Worker::Impl::Serve() {
   if (std::exchange(serves_, true)) return;
   LOG(INFO) << "this worker serves from now on";
   metrics_by_ = clock_->Now() + kMetricsPortMax;
+  administration_->Activate();
 }
 
 void Worker::Impl::Retire() {
+  administration_->Deactivate();
   doors_->SetAccepting(false);
   listener_.reset();
-}
-
-void Worker::Impl::Rescan() {
-  const absl::StatusOr<RepositoryListing> listing = repository_->Scan();
-  if (!listing.ok()) {
-    LOG(ERROR) << "reading the repository again: " << listing.status();
-    return;
-  }
-  LogListing(*listing);
-  versions_->SetDesired(DesiredModels(*listing, config_.model_repository, config_));
 }
 
 absl::Status Worker::Impl::Readiness() const {
@@ -470,12 +466,14 @@ void Worker::Impl::Drain(absl::Time deadline) {
   // The executor first: while it finishes what it has, calls that still arrive
   // are answered with Unavailable, which clients retry elsewhere. A server that
   // shuts down itself answers those with Cancelled, which they do not.
+  administration_->StopWaiting();
   executor_->Drain(deadline);
   doors_->Shutdown(deadline);
 }
 
 Worker::Impl::~Impl() {
   stopping_.store(true, std::memory_order_relaxed);
+  if (administration_ != nullptr) administration_->StopWaiting();
   if (doors_ != nullptr) doors_->Shutdown(absl::InfinitePast());
   listener_.reset();
   if (executor_ != nullptr) executor_->Drain(absl::InfinitePast());
@@ -502,6 +500,7 @@ void Worker::Serve() { impl_->Serve(); }
 void Worker::Retire() { impl_->Retire(); }
 size_t Worker::open_connections() { return impl_->open_connections(); }
 void Worker::Rescan() { impl_->Rescan(); }
+int Worker::watch_fd() const { return impl_->watch_fd(); }
 void Worker::StopAccepting() { impl_->StopAccepting(); }
 void Worker::Drain(absl::Time deadline) { impl_->Drain(deadline); }
 

@@ -65,6 +65,9 @@ class Worker {
   size_t open_connections();
   // Reads the repository again.
   void Rescan();
+  // Readable when the repository changed (--watch) and Look should be called; -1:
+  // nothing is watched. May be another one after Serve and Retire.
+  int watch_fd() const;
 
   // Readiness and health off; requests are still answered.
   void StopAccepting();

@@ -47,6 +47,15 @@ absl::StatusOr<std::unique_ptr<Directory>> Directory::Open(const std::string& pa
   return std::unique_ptr<Directory>(new Directory(std::move(fd), path));
 }
 
+// The descriptor keeps its number and changes what it stands for, at once.
+absl::Status Directory::Reopen() const {
+  PARAMD_ASSIGN_OR_RETURN(const std::unique_ptr<Directory> again, Open(name_));
+  if (::dup3(again->fd_.get(), fd_.get(), O_CLOEXEC) < 0) {
+    return absl::ErrnoToStatus(errno, ToAbsl(StrCat("cannot open the folder '", name_, "'")));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<UniqueFd> Directory::OpenBeneath(std::string_view path, int flags) const {
   if (path.empty()) return absl::InvalidArgumentError("an empty path names no file");
   if (path.find('\0') != std::string_view::npos) {

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "runtime/base/file_source.h"
 #include "runtime/base/unique_fd.h"
@@ -37,6 +38,11 @@ class Directory {
   Directory& operator=(const Directory&) = delete;
 
   const std::string& name() const { return name_; }
+
+  // Of one that Open opened: follows the path again, which may be a link that
+  // leads elsewhere by now. What was opened through this before stays. Lookups at
+  // the same time see the old folder or the new one. An error leaves the old one.
+  absl::Status Reopen() const;
 
   // NotFound; PermissionDenied if the path leads outside; InvalidArgument if it
   // is no regular file (folder); Unimplemented on kernels before 5.6.

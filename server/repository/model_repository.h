@@ -9,8 +9,8 @@
 // inside are followed (Hugging Face caches, git-sync and ConfigMaps are made of
 // them), those that lead outside are refused.
 //
-// Life: the root is opened once; a root that is moved away and replaced is seen
-// by the next Open, not by this object. Scan reads everything anew each time.
+// Life: the root is opened once; one that is moved away and replaced, or a link
+// that is flipped, is seen by the next Reopen. Scan reads everything anew each time.
 //
 // Thread-safety: Scan may be called from any thread, also at the same time.
 #ifndef PARAMD_SERVER_REPOSITORY_MODEL_REPOSITORY_H_
@@ -74,6 +74,9 @@ class ModelRepository {
 
   ModelRepository(const ModelRepository&) = delete;
   ModelRepository& operator=(const ModelRepository&) = delete;
+
+  // Follows the root's path again. An error leaves the old one.
+  absl::Status Reopen() const { return root_->Reopen(); }
 
   // Fails only when the root itself cannot be listed.
   absl::StatusOr<RepositoryListing> Scan() const;

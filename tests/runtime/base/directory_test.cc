@@ -89,5 +89,25 @@ TEST_F(DirectoryTest, ListsWhatLiesInsideInOrder) {
   EXPECT_EQ(names.size(), 5u);  // The link outside too: others judge it.
 }
 
+TEST(Directory, ReopenFollowsALinkThatWasFlipped) {
+  const TempFolder temp;
+  temp.Write("one/file", "1");
+  temp.Write("two/file", "22");
+  temp.Link("one", "current");
+  ASSERT_OK_AND_ASSIGN(const auto directory, Directory::Open(temp.path("current")));
+  ASSERT_OK_AND_ASSIGN(const auto before, directory->OpenFile("file"));
+  temp.Link("two", "next");
+  std::filesystem::rename(temp.path("next"), temp.path("current"));
+  ASSERT_OK_AND_ASSIGN(const auto still, directory->OpenFile("file"));
+  EXPECT_EQ(still->size(), 1u);
+  ASSERT_OK(directory->Reopen());
+  ASSERT_OK_AND_ASSIGN(const auto after, directory->OpenFile("file"));
+  EXPECT_EQ(after->size(), 2u);
+  EXPECT_EQ(before->size(), 1u);  // What was opened before stays.
+  std::filesystem::remove_all(temp.path("two"));
+  EXPECT_THAT(directory->Reopen(), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_OK(directory->ListNames());
+}
+
 }  // namespace
 }  // namespace paramd
