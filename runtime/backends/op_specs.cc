@@ -183,6 +183,7 @@ std::string_view OpName(const OpParams& params) {
           [](const ExpandParams&) { return Name("expand"); },
           [](const WhereParams&) { return Name("where"); },
           [](const ReorderParams&) { return Name("reorder"); },
+          [](const NamedParams& named) { return Name(named.op); },
       },
       params);
 }

@@ -231,11 +231,20 @@ struct WhereParams {};
 // inputs {x}; outputs {y}: another layout and, between f32 and bf16, another type.
 struct ReorderParams {};
 
+// An operation of the many that only the reference has: a row of
+// reference/named_ops.h, which says what its operands and numbers are and checks
+// them. No post-ops. One that a real model spends time in gets a struct above.
+struct NamedParams {
+  std::string op;  // "gather_elements"
+  std::vector<int64_t> ints;
+  std::vector<double> numbers;
+};
+
 using OpParams =
     std::variant<ConvParams, MatMulParams, PoolParams, UnaryParams, BinaryParams, SoftmaxParams,
                  ReduceParams, LrnParams, BatchNormParams, LayerNormParams, ConcatParams,
                  TransposeParams, ReshapeParams, SliceParams, GatherParams, CastParams, PadParams,
-                 ExpandParams, WhereParams, ReorderParams>;
+                 ExpandParams, WhereParams, ReorderParams, NamedParams>;
 
 struct OpSpec {
   OpParams params;
@@ -248,6 +257,7 @@ struct OpSpec {
 };
 
 // "conv", "matmul", ...: for plans, logs and metrics.
+// Valid while `params` are.
 std::string_view OpName(const OpParams& params);
 
 // "conv f32[1,3,224,224] x f32[64,3,7,7] -> [1,64,112,112] +relu": for plans and refusals.

@@ -72,6 +72,7 @@ Arity ArityOf(const OpSpec& spec) {
     const int own = AddOperandMin(spec);
     return {1, own};
   }
+  if (std::holds_alternative<NamedParams>(p)) return {0, AddOperandMin(spec), 8};
   return {1, 1};
 }
 
@@ -118,7 +119,10 @@ absl::Status CheckOperands(const OpSpec& spec) {
   }
   for (int i = 0; i < outputs; ++i) {
     const OperandKind kind = Out(spec, i).kind;
-    if (kind == OperandKind::kAbsent && i > 0) continue;
+    if (kind == OperandKind::kAbsent &&
+        (i > 0 || std::holds_alternative<NamedParams>(spec.params))) {
+      continue;
+    }
     if (kind != OperandKind::kActivation) return Bad(spec, "output ", i, " is no activation");
     PARAMD_RETURN_IF_ERROR(CheckOperand(spec, Out(spec, i), "output", i));
   }
@@ -508,6 +512,12 @@ absl::Status Check(const OpSpec& spec, const ReorderParams&) {
                ", expected equal types or f32 and bf16");
   }
   return SameShape(spec, Out(spec, 0).shape, In(spec, 0).shape);
+}
+
+// The reference's row checks the rest; no other backend has these.
+absl::Status Check(const OpSpec& spec, const NamedParams&) {
+  if (spec.post_ops.empty()) return absl::OkStatus();
+  return Bad(spec, "takes no post-ops");
 }
 
 }  // namespace

@@ -52,6 +52,12 @@ absl::StatusOr<std::vector<RuntimeValue>> RunIf(const BuiltinCall& call);
 absl::StatusOr<std::vector<RuntimeValue>> RunLoop(const BuiltinCall& call);
 absl::StatusOr<std::vector<RuntimeValue>> RunScan(const BuiltinCall& call);
 
+// interpreter_dynamic.cc
+absl::StatusOr<std::vector<RuntimeValue>> RunCompress(const BuiltinCall& call);
+absl::StatusOr<std::vector<RuntimeValue>> RunUnique(const BuiltinCall& call);
+absl::StatusOr<std::vector<RuntimeValue>> RunNonMaxSuppression(const BuiltinCall& call);
+absl::StatusOr<std::vector<RuntimeValue>> RunSplitToSequence(const BuiltinCall& call);
+
 // interpreter_tensors.cc: pieces of dense tensors.
 // Slice `index` along `axis`, the axis dropped. REQUIRES: axis and index inside.
 absl::StatusOr<RuntimeValue> SliceAlong(const Interpreter& interpreter, const RuntimeValue& value,

@@ -16,7 +16,7 @@
 #include "absl/strings/numbers.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
-#include "runtime/graph/interpreter_builtins.h"
+#include "runtime/graph/dynamic_ops.h"
 #include "runtime/graph/onnx_tensor.h"
 #include "runtime/graph/op_expansion.h"
 #include "runtime/graph/ops/op_table.h"
@@ -31,7 +31,7 @@ using Names = std::map<std::string, std::string>;
 using Types = absl::flat_hash_map<std::string, onnx::TypeProto>;
 
 bool HasOwnMeaning(const std::string& domain, const std::string& op, int64_t opset) {
-  return domain == kInternalDomain || IsExpanded(domain, op) ||
+  return domain == kInternalDomain || IsExpanded(domain, op) || IsDynamicOp(domain, op) ||
          FindOp(domain, op, opset) != nullptr;
 }
 
@@ -133,20 +133,26 @@ class Expander {
     if (schema == nullptr) return std::nullopt;
     // libonnx throws where a node does not fit its schema: then it is no function here.
     try {
+      // A body that was written for a later opset says so, and the operator is the
+      // same: its schema is.
       if (schema->HasFunction()) {
-        if (const auto* body = schema->GetFunction(static_cast<int>(opset)); body != nullptr) {
-          return *body;
+        for (const int64_t wanted : {opset, kOpsetMax}) {
+          if (const auto* body = schema->GetFunction(static_cast<int>(wanted)); body != nullptr) {
+            return *body;
+          }
         }
       }
       if (!schema->HasContextDependentFunction()) return std::nullopt;
       std::vector<onnx::TypeProto> types;
       for (const std::string& input : node.input()) types.push_back(TypeOf(input));
       const onnx::FunctionBodyBuildContextImpl context(node, types);
-      onnx::FunctionProto body;
-      if (!schema->BuildContextDependentFunction(context, body, static_cast<int>(opset))) {
-        return std::nullopt;
+      for (const int64_t wanted : {opset, kOpsetMax}) {
+        onnx::FunctionProto body;
+        if (schema->BuildContextDependentFunction(context, body, static_cast<int>(wanted))) {
+          return body;
+        }
       }
-      return body;
+      return std::nullopt;
     } catch (const std::exception&) {
       return std::nullopt;
     }
@@ -158,10 +164,10 @@ class Expander {
                                                            const onnx::FunctionProto& body,
                                                            const OpsetByDomain& opsets) {
     if (caller.input_size() > body.input_size() || caller.output_size() > body.output_size()) {
-      return absl::InvalidArgumentError(
-          StrCat("node '", caller.name(), "' (", caller.op_type(), "): has ", caller.input_size(),
-                 " inputs and ", caller.output_size(), " outputs, its function ",
-                 body.input_size(), " and ", body.output_size()));
+      return absl::InvalidArgumentError(StrCat("node '", caller.name(), "' (", caller.op_type(),
+                                               "): has ", caller.input_size(), " inputs and ",
+                                               caller.output_size(), " outputs, its function ",
+                                               body.input_size(), " and ", body.output_size()));
     }
     const std::string prefix =
         StrCat(caller.name().empty() ? caller.op_type() : caller.name(), "@", ++instances_, "/");

@@ -192,6 +192,8 @@ absl::Status OnnxGraphBuilder::AddAttributes(const onnx::NodeProto& proto, Node&
         node.attributes[attribute.name()] = std::shared_ptr<Graph>(std::move(subgraph));
         break;
       }
+      case onnx::AttributeProto::TYPE_PROTO:
+        break;  // What an empty optional would hold; values say what they are.
       case onnx::AttributeProto::TENSOR: {
         PARAMD_ASSIGN_OR_RETURN(Constant constant,
                                 ConstantFromProto(attribute.t(), checkpoint_, options_));

@@ -8,7 +8,7 @@
 
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
-#include "runtime/graph/interpreter_builtins.h"
+#include "runtime/graph/dynamic_ops.h"
 #include "runtime/graph/onnx_functions.h"
 #include "runtime/graph/onnx_graph_builder.h"
 #include "runtime/graph/onnx_tensor.h"
@@ -76,9 +76,9 @@ absl::Status Survey(const onnx::GraphProto& graph, const OpsetByDomain& opsets,
     }
     const std::string domain = CanonicalDomain(node.domain());
     const int64_t opset = OpsetOfNode(node, opsets);
-    const bool known =
-        domain != kInternalDomain &&
-        (IsExpanded(domain, node.op_type()) || FindOp(domain, node.op_type(), opset) != nullptr);
+    const bool known = domain != kInternalDomain &&
+                       (IsExpanded(domain, node.op_type()) || IsDynamicOp(domain, node.op_type()) ||
+                        FindOp(domain, node.op_type(), opset) != nullptr);
     if (known) continue;
     PARAMD_RETURN_IF_ERROR(CheckName("operator", node.op_type()));
     PARAMD_RETURN_IF_ERROR(CheckName("domain", domain));
@@ -226,6 +226,35 @@ void DropUnreadOutputs(Graph& graph) {
   }
 }
 
+// What every graph goes through before its types are inferred; the innermost first.
+absl::Status Simplify(Graph& graph, const Checkpoint& checkpoint, int64_t opset) {
+  for (size_t n = 0; n < graph.nodes().size(); ++n) {
+    for (auto& [key, attribute] : graph.node(static_cast<NodeId>(n)).attributes) {
+      if (auto* subgraph = std::get_if<std::shared_ptr<Graph>>(&attribute)) {
+        PARAMD_RETURN_IF_ERROR(Simplify(**subgraph, checkpoint, opset));
+      }
+    }
+  }
+  PARAMD_RETURN_IF_ERROR(FoldConstantNodes(graph, checkpoint));
+  CopyConstantOutputs(graph, opset);
+  PARAMD_RETURN_IF_ERROR(ExpandOperators(graph));
+  PARAMD_RETURN_IF_ERROR(graph.Compact());
+  DropUnreadOutputs(graph);
+  return absl::OkStatus();
+}
+
+// Where only a run tells the type of an output, what the file declares stands.
+void TakeDeclaredTypes(const onnx::GraphProto& proto, Graph& graph) {
+  for (int i = 0; i < proto.output_size(); ++i) {
+    ValueType& type = graph.value(graph.outputs[static_cast<size_t>(i)]).type;
+    if (type.dtype != DType::kUndefined) continue;
+    if (auto declared = TypeFromProto(proto.output(i).type(), proto.output(i).name());
+        declared.ok()) {
+      type = *std::move(declared);
+    }
+  }
+}
+
 // --- What model info shows ---------------------------------------------------------
 
 void AddText(std::string key, std::string_view value, ImportedModel& model) {
@@ -293,16 +322,14 @@ absl::StatusOr<ImportedModel> ImportOnnx(std::string_view skeleton, const Checkp
   OnnxGraphBuilder builder(checkpoint, options, opsets, nullptr);
   PARAMD_ASSIGN_OR_RETURN(model.graph, builder.Build(proto.graph()));
   Graph& graph = *model.graph;
-  PARAMD_RETURN_IF_ERROR(FoldConstantNodes(graph, checkpoint));
-  CopyConstantOutputs(graph, opsets.contains("") ? opsets.at("") : kOpsetMax);
-  PARAMD_RETURN_IF_ERROR(ExpandOperators(graph));
-  PARAMD_RETURN_IF_ERROR(graph.Compact());
-  DropUnreadOutputs(graph);
+  PARAMD_RETURN_IF_ERROR(
+      Simplify(graph, checkpoint, opsets.contains("") ? opsets.at("") : kOpsetMax));
   PARAMD_RETURN_IF_ERROR(Verify(graph));
   AssignRoles(graph);
   if (!options.require_runnable) return model;
   const InferOptions infer{options.evaluate};
   PARAMD_RETURN_IF_ERROR(InferAndRecord(graph, infer));
+  TakeDeclaredTypes(proto.graph(), graph);
   PARAMD_RETURN_IF_ERROR(CheckDeclaredOutputs(proto.graph(), graph));
   return model;
 }

@@ -97,15 +97,16 @@ absl::Status ExpandSplit(Graph& graph, NodeId id) {
   if (node.inputs.empty() || node.inputs[0] == kNone) return AboutNode(node, "has no input");
   const auto parts = static_cast<int64_t>(node.outputs.size());
   std::vector<int64_t> sizes = node.GetInts("split");
+  ValueId computed = kNone;  // Sizes that only a request or its shapes tell.
   if (node.opset >= 13) {
     sizes.clear();
     if (node.inputs.size() > 1 && node.inputs[1] != kNone) {
       const Tensor* tensor = graph.InlineConstant(node.inputs[1]);
       if (tensor == nullptr) {
-        return absl::UnimplementedError(
-            StrCat("node '", node.name, "' (Split): sizes that are computed are not supported"));
+        computed = node.inputs[1];
+      } else {
+        sizes = IntValues(tensor->view()).value_or(std::vector<int64_t>{});
       }
-      sizes = IntValues(tensor->view()).value_or(std::vector<int64_t>{});
     }
   }
   if (!sizes.empty() && static_cast<int64_t>(sizes.size()) != parts) {
@@ -124,6 +125,7 @@ absl::Status ExpandSplit(Graph& graph, NodeId id) {
     part.op = "SplitPart";
     part.opset = 1;
     part.inputs = {node.inputs[0]};
+    if (computed != kNone) part.inputs.push_back(computed);
     part.outputs = {output};
     part.fused = {node.name};
     part.attributes["axis"] = node.GetInt("axis", 0);

@@ -7,6 +7,7 @@
 
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
+#include "runtime/graph/dynamic_ops.h"
 
 namespace paramd {
 namespace {
@@ -37,7 +38,10 @@ size_t Index(int32_t id) { return static_cast<size_t>(id); }
 
 class Inference {
  public:
-  Inference(const Graph& graph, const InferOptions& options) : graph_(graph), options_(options) {}
+  // `outer`: what is known of the graph around, which captures refer to; or null.
+  Inference(const Graph& graph, const InferOptions& options, const Inferred* outer = nullptr,
+            int depth = 0)
+      : graph_(graph), options_(options), outer_(outer), depth_(depth) {}
 
   absl::StatusOr<Inferred> Run(absl::Span<const ValueType> input_types) {
     if (input_types.size() != graph_.inputs.size()) {
@@ -55,9 +59,13 @@ class Inference {
         result_.known[v] = *tensor;
       }
     }
-    // Captured values of a subgraph: what their types say is all that is known.
     for (const auto& [outer, inner] : graph_.captures) {
-      result_.types[Index(inner)] = graph_.value(inner).type;
+      if (outer_ == nullptr) {  // What their types say is all that is known.
+        result_.types[Index(inner)] = graph_.value(inner).type;
+        continue;
+      }
+      result_.types[Index(inner)] = outer_->types[Index(outer)];
+      result_.known[Index(inner)] = outer_->known[Index(outer)];
     }
     for (size_t i = 0; i < input_types.size(); ++i) {
       result_.types[Index(graph_.inputs[i])] = input_types[i];
@@ -71,6 +79,7 @@ class Inference {
  private:
   absl::Status Visit(const Node& node) {
     const InferContext context = ContextOf(node, result_);
+    if (NeedsDynamicInference(context)) return VisitDynamic(context);
     PARAMD_ASSIGN_OR_RETURN(std::vector<ValueType> types, InferNode(context));
     PARAMD_ASSIGN_OR_RETURN(std::vector<Tensor> tensors, Fold(context, types));
     for (size_t i = 0; i < node.outputs.size(); ++i) {
@@ -83,6 +92,29 @@ class Inference {
                                   ToSymbolic(tensor.shape())};
       folded_bytes_ += static_cast<int64_t>(tensor.view().bytes());
       result_.known[Index(id)] = std::make_shared<const Tensor>(std::move(tensors[i]));
+    }
+    return absl::OkStatus();
+  }
+
+  // Control flow and sequences: types alone. What a subgraph computes on the way
+  // is inferred again each time, for each time its inputs are others.
+  absl::Status VisitDynamic(const InferContext& context) {
+    const auto infer_subgraph =
+        [this](const Graph& graph,
+               absl::Span<const ValueType> inputs) -> absl::StatusOr<std::vector<ValueType>> {
+      if (depth_ >= kSubgraphDepthMax) {
+        return absl::InvalidArgumentError(StrCat("subgraphs nest deeper than ", kSubgraphDepthMax));
+      }
+      PARAMD_ASSIGN_OR_RETURN(const Inferred inner,
+                              Inference(graph, options_, &result_, depth_ + 1).Run(inputs));
+      std::vector<ValueType> types;
+      for (const ValueId id : graph.outputs) types.push_back(inner.type(id));
+      return types;
+    };
+    PARAMD_ASSIGN_OR_RETURN(std::vector<ValueType> types, InferDynamic(context, infer_subgraph));
+    for (size_t i = 0; i < types.size(); ++i) {
+      const ValueId id = context.node->outputs[i];
+      if (id != kNone) result_.types[Index(id)] = std::move(types[i]);
     }
     return absl::OkStatus();
   }
@@ -134,6 +166,8 @@ class Inference {
 
   const Graph& graph_;
   const InferOptions& options_;
+  const Inferred* const outer_;
+  const int depth_;
   Inferred result_;
   int64_t folded_bytes_ = 0;
 };

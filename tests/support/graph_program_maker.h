@@ -35,7 +35,7 @@ inline absl::StatusOr<std::unique_ptr<GraphProgram>> MakeGraphProgram(
                           GraphPlan::Make(std::move(graph), plan_options));
   const Checkpoint empty;
   PARAMD_ASSIGN_OR_RETURN(const FormPlan form_plan, PlanForms(empty, *plan));
-  ParameterLoader loader(empty, *plan, form_plan, store, nullptr);
+  ParameterLoader loader(empty, *plan, form_plan, store, {});
   PARAMD_ASSIGN_OR_RETURN(const LoadedForms forms, loader.Load(1));
   ParameterSetBuilder builder(store);
   std::vector<const void*> addresses;

@@ -67,6 +67,9 @@ class Onednn final : public Backend {
   std::string_view fingerprint() const override { return Fingerprint(); }
 
   absl::StatusOr<std::unique_ptr<const CompiledOp>> Compile(const OpSpec& spec) const override {
+    if (std::holds_alternative<NamedParams>(spec.params)) {
+      return absl::UnimplementedError(StrCat("no ", OpName(spec.params)));
+    }
     PARAMD_RETURN_IF_ERROR(CheckSpec(spec));
     if (spec.outputs[0].shape.elements() == 0) return MakeEmptyOp(spec);
     for (const Operand& input : spec.inputs) {

@@ -65,6 +65,7 @@ absl::StatusOr<KernelPlan> CompileKernel(const OpSpec& spec, const MatMulParams&
 absl::StatusOr<KernelPlan> CompileKernel(const OpSpec& spec, const ReshapeParams& params);
 absl::StatusOr<KernelPlan> CompileKernel(const OpSpec& spec, const SoftmaxParams& params);
 absl::StatusOr<KernelPlan> CompileKernel(const OpSpec& spec, const UnaryParams& params);
+absl::StatusOr<KernelPlan> CompileKernel(const OpSpec& spec, const NamedParams& params);
 
 // y = kind(x) over `count` elements; x and y may be the same address.
 absl::StatusOr<Kernel> MakeUnary(const UnaryParams& params, DType dtype, int64_t count);

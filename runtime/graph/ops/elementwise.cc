@@ -178,12 +178,15 @@ std::optional<double> SimpleExponent(const InferContext& context) {
 
 absl::StatusOr<Types> InferPow(const InferContext& context) {
   if (SimpleExponent(context).has_value()) return InferNumber(context);
-  if (InputDType(context, 0) != InputDType(context, 1)) {
-    return absl::UnimplementedError(StrCat("an exponent of type ",
-                                           DTypeName(InputDType(context, 1)), " for a base of ",
-                                           DTypeName(InputDType(context, 0))));
+  PARAMD_RETURN_IF_ERROR(InferNumber(context).status());
+  const DType dtype = InputDType(context, 0), exponent = InputDType(context, 1);
+  if (!IsFloat(exponent) && !IsInteger(exponent)) {
+    return absl::InvalidArgumentError(StrCat("the exponent is ", DTypeName(exponent)));
   }
-  return InferArithmetic(context);
+  const SymbolicShape *a = InputShape(context, 0), *b = InputShape(context, 1);
+  if (a == nullptr || b == nullptr) return Types{UnknownShape(dtype)};
+  PARAMD_ASSIGN_OR_RETURN(SymbolicShape shape, BroadcastSymbolic(*a, *b));
+  return Types{TensorType(dtype, std::move(shape))};
 }
 
 absl::StatusOr<OpRow::Lowered> LowerPow(const InferContext& context, const Types& outputs) {
@@ -197,11 +200,19 @@ absl::StatusOr<OpRow::Lowered> LowerPow(const InferContext& context, const Types
 
 absl::StatusOr<Types> InferMod(const InferContext& context) {
   const bool fmod = context.node->GetInt("fmod", 0) != 0;
-  if (fmod != IsFloat(InputDType(context, 0))) {
-    if (fmod) return absl::UnimplementedError("fmod=1 for integers is not supported");
+  if (!fmod && IsFloat(InputDType(context, 0))) {
     return absl::InvalidArgumentError("floating-point operands need fmod=1");
   }
   return InferArithmetic(context);
+}
+
+// With the sign of the dividend for fmod=1; the spec's own for integers has the divisor's.
+absl::StatusOr<OpRow::Lowered> LowerMod(const InferContext& context, const Types& outputs) {
+  const bool fmod = context.node->GetInt("fmod", 0) != 0;
+  if (fmod && !IsFloat(InputDType(context, 0))) {
+    return MakeNamed(context, outputs, "fmod", {}, {}, {0, 1});
+  }
+  return MakeLowered(context, outputs, BinaryParams{BinaryKind::kMod}, {0, 1});
 }
 
 // One operand of a variadic operator is the identity; more than two have been
@@ -252,7 +263,7 @@ constexpr OpRow kRows[] = {
     {"", "Mul", 7, kOpsetMax, 2, 2, 1, InferArithmetic, LowerBinary<BinaryKind::kMul>},
     {"", "Div", 7, kOpsetMax, 2, 2, 1, InferArithmetic, LowerBinary<BinaryKind::kDiv>},
     {"", "Pow", 7, kOpsetMax, 2, 2, 1, InferPow, LowerPow},
-    {"", "Mod", 10, kOpsetMax, 2, 2, 1, InferMod, LowerBinary<BinaryKind::kMod>},
+    {"", "Mod", 10, kOpsetMax, 2, 2, 1, InferMod, LowerMod},
     {"", "Sum", 6, kOpsetMax, 1, 2, 1, InferVariadic, LowerBinary<BinaryKind::kAdd>},
     {"", "Min", 6, kOpsetMax, 1, 2, 1, InferVariadic, LowerBinary<BinaryKind::kMin>},
     {"", "Max", 6, kOpsetMax, 1, 2, 1, InferVariadic, LowerBinary<BinaryKind::kMax>},

@@ -241,10 +241,15 @@ absl::StatusOr<OpRow::Lowered> LowerBatchNorm(const InferContext& context, const
 absl::StatusOr<Types> InferLayerNorm(const InferContext& context) {
   PARAMD_RETURN_IF_ERROR(RequireFloat(context, 0));
   if (const SymbolicShape* x = InputShape(context, 0); x != nullptr) {
-    PARAMD_RETURN_IF_ERROR(
-        NormalizeAxis(context.node->GetInt("axis", -1), static_cast<int>(x->size())).status());
+    PARAMD_ASSIGN_OR_RETURN(const int axis, NormalizeAxis(context.node->GetInt("axis", -1),
+                                                          static_cast<int>(x->size())));
+    SymbolicShape rows = *x;
+    for (size_t i = static_cast<size_t>(axis); i < rows.size(); ++i) rows[i] = Dim::Of(1);
+    const ValueType statistic = TensorType(InputDType(context, 0), std::move(rows));
+    return Types{context.inputs[0], statistic, statistic};
   }
-  return Types{context.inputs[0]};
+  const ValueType unknown = UnknownShape(InputDType(context, 0));
+  return Types{context.inputs[0], unknown, unknown};
 }
 
 absl::StatusOr<OpRow::Lowered> LowerLayerNorm(const InferContext& context, const Types& outputs) {
@@ -253,6 +258,10 @@ absl::StatusOr<OpRow::Lowered> LowerLayerNorm(const InferContext& context, const
                           NormalizeAxis(context.node->GetInt("axis", -1),
                                         static_cast<int>(InputShape(context, 0)->size())));
   params.epsilon = context.node->GetFloat("epsilon", 1e-5f);
+  if (outputs.size() > 1) {  // Somebody reads the mean or the deviation.
+    return MakeNamed(context, outputs, "layer_norm_stats", {params.axis}, {params.epsilon},
+                     {0, 1, 2});
+  }
   return MakeLowered(context, outputs, params, {0, 1, 2});
 }
 
@@ -265,10 +274,11 @@ absl::StatusOr<Types> InferDropout(const InferContext& context) {
       return absl::UnimplementedError("training_mode is not known to be false");
     }
   }
-  return Types{context.inputs[0]};  // No mask: InferNode refuses a node whose mask is read.
+  return Types{context.inputs[0], TensorType(DType::kBool, context.inputs[0].shape)};
 }
 
 absl::StatusOr<OpRow::Lowered> LowerDropout(const InferContext& context, const Types& outputs) {
+  if (outputs.size() > 1) return MakeNamed(context, outputs, "dropout_mask", {}, {}, {0});
   return MakeLowered(context, outputs, ReshapeParams{}, {0});
 }
 

@@ -149,4 +149,25 @@ OpRow::Lowered MakeLowered(const InferContext& context, const Types& outputs, Op
   return lowered;
 }
 
+OpRow::Lowered MakeNamed(const InferContext& context, const Types& outputs, std::string_view op,
+                         std::vector<int64_t> ints, std::vector<double> numbers,
+                         std::vector<int> operands) {
+  OpRow::Lowered lowered = MakeLowered(
+      context, outputs, NamedParams{std::string(op), std::move(ints), std::move(numbers)},
+      std::move(operands));
+  // Unlike other operations these may leave out their first output.
+  if (outputs[0].dtype == DType::kUndefined) lowered.spec.outputs[0] = Operand();
+  for (size_t i = 1; i < outputs.size(); ++i) {
+    const bool absent = outputs[i].dtype == DType::kUndefined;
+    lowered.spec.outputs.push_back(
+        absent ? Operand()
+               : ActivationOperand(outputs[i].dtype, outputs[i].shape.value_or(SymbolicShape{})));
+  }
+  return lowered;
+}
+
+absl::Status NotKnownYet(std::string_view what) {
+  return absl::UnimplementedError(StrCat(what, " computed per request needs the interpreter"));
+}
+
 }  // namespace paramd::ops

@@ -30,6 +30,16 @@ absl::Span<const OpRow> ReduceOps();
 absl::Span<const OpRow> ReshapeOps();
 absl::Span<const OpRow> ShapeOps();
 absl::Span<const OpRow> SlicingOps();
+absl::Span<const OpRow> ElementwiseNamedOps();
+absl::Span<const OpRow> IndexingOps();
+absl::Span<const OpRow> SelectionOps();
+absl::Span<const OpRow> ResamplingOps();
+absl::Span<const OpRow> WindowNamedOps();
+absl::Span<const OpRow> QuantizedOps();
+absl::Span<const OpRow> RecurrentOps();
+absl::Span<const OpRow> NormalizationOps();
+absl::Span<const OpRow> SignalOps();
+absl::Span<const OpRow> DynamicOps();
 
 bool HasInput(const InferContext& context, int i);
 // Null where the input is absent or of unknown rank.
@@ -68,6 +78,13 @@ Operand InputOperand(const InferContext& context, int i);
 // A spec with the node's inputs `operands` (kNone for absent ones) and its first output.
 OpRow::Lowered MakeLowered(const InferContext& context, const Types& outputs, OpParams params,
                            std::vector<int> operands);
+
+// The same for an operation of NamedParams, with all of the node's outputs.
+OpRow::Lowered MakeNamed(const InferContext& context, const Types& outputs, std::string_view op,
+                         std::vector<int64_t> ints, std::vector<double> numbers,
+                         std::vector<int> operands);
+// Unimplemented: what input i holds decides the operation and is not known yet.
+absl::Status NotKnownYet(std::string_view what);
 
 }  // namespace paramd::ops
 

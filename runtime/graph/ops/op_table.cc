@@ -98,7 +98,10 @@ std::vector<const OpRow*> AllOps() {
   std::vector<const OpRow*> rows;
   for (absl::Span<const OpRow> family :
        {ops::ElementwiseOps(), ops::LinearOps(), ops::MovementOps(), ops::NnOps(), ops::ReduceOps(),
-        ops::ReshapeOps(), ops::ShapeOps(), ops::SlicingOps()}) {
+        ops::ReshapeOps(), ops::ShapeOps(), ops::SlicingOps(), ops::ElementwiseNamedOps(),
+        ops::IndexingOps(), ops::SelectionOps(), ops::ResamplingOps(), ops::WindowNamedOps(),
+        ops::QuantizedOps(), ops::RecurrentOps(), ops::NormalizationOps(), ops::SignalOps(),
+        ops::DynamicOps()}) {
     for (const OpRow& row : family) rows.push_back(&row);
   }
   return rows;

@@ -127,9 +127,14 @@ absl::StatusOr<OpRow::Lowered> LowerSlice(const InferContext& context, const Typ
 // --- SplitPart: one output of a Split, made by the importer ------------------------
 // Attributes: axis; index; parts; split (sizes; empty: equal parts, the last one smaller).
 
-absl::StatusOr<AxisSlice> SplitRange(const Node& node, int64_t size) {
+// The sizes, from the attribute or from input 1; nothing while they are not known.
+std::optional<std::vector<int64_t>> SplitSizes(const InferContext& context) {
+  return HasInput(context, 1) ? KnownInts(context, 1) : context.node->GetInts("split");
+}
+
+absl::StatusOr<AxisSlice> SplitRange(const Node& node, const std::vector<int64_t>& sizes,
+                                     int64_t size) {
   const int64_t index = node.GetInt("index", 0), parts = node.GetInt("parts", 1);
-  const std::vector<int64_t> sizes = node.GetInts("split");
   if (index < 0 || index >= parts) return absl::InvalidArgumentError("the part does not exist");
   AxisSlice slice;
   if (sizes.empty()) {
@@ -169,11 +174,14 @@ absl::StatusOr<Types> InferSplitPart(const InferContext& context) {
       const int axis, NormalizeAxis(context.node->GetInt("axis", 0), static_cast<int>(x->size())));
   SymbolicShape y = *x;
   Dim& dim = y[static_cast<size_t>(axis)];
-  if (dim.known()) {
-    PARAMD_ASSIGN_OR_RETURN(const AxisSlice slice, SplitRange(*context.node, dim.size));
+  const auto known = SplitSizes(context);
+  if (!known.has_value()) {
+    dim = Dim::Unknown();
+  } else if (dim.known()) {
+    PARAMD_ASSIGN_OR_RETURN(const AxisSlice slice, SplitRange(*context.node, *known, dim.size));
     dim = Dim::Of(slice.count);
   } else {
-    const std::vector<int64_t> sizes = context.node->GetInts("split");
+    const std::vector<int64_t>& sizes = *known;
     const auto index = static_cast<size_t>(context.node->GetInt("index", 0));
     dim = index < sizes.size() && sizes[index] >= 0 ? Dim::Of(sizes[index]) : Dim::Unknown();
   }
@@ -184,8 +192,10 @@ absl::StatusOr<OpRow::Lowered> LowerSplitPart(const InferContext& context, const
   const SymbolicShape& x = *InputShape(context, 0);
   PARAMD_ASSIGN_OR_RETURN(
       const int axis, NormalizeAxis(context.node->GetInt("axis", 0), static_cast<int>(x.size())));
+  const auto sizes = SplitSizes(context);
+  if (!sizes.has_value()) return NotKnownYet("the parts of a Split");
   PARAMD_ASSIGN_OR_RETURN(const AxisSlice slice,
-                          SplitRange(*context.node, x[static_cast<size_t>(axis)].size));
+                          SplitRange(*context.node, *sizes, x[static_cast<size_t>(axis)].size));
   SliceParams params;
   params.starts.assign(x.size(), 0);
   params.steps.assign(x.size(), 1);
@@ -292,7 +302,7 @@ absl::StatusOr<OpRow::Lowered> LowerPad(const InferContext& context, const Types
 constexpr OpRow kRows[] = {
     {"", "Slice", 1, 9, 1, 1, 1, InferSlice, LowerSlice},
     {"", "Slice", 10, kOpsetMax, 3, 5, 1, InferSlice, LowerSlice},
-    {kInternalDomain, "SplitPart", 1, 1, 1, 1, 1, InferSplitPart, LowerSplitPart},
+    {kInternalDomain, "SplitPart", 1, 1, 1, 2, 1, InferSplitPart, LowerSplitPart},
     {"", "Pad", 2, 10, 1, 1, 1, InferPad, LowerPad},
     {"", "Pad", 11, 17, 2, 3, 1, InferPad, LowerPad},
     {"", "Pad", 18, kOpsetMax, 2, 4, 1, InferPad, LowerPad},

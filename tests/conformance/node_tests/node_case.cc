@@ -49,9 +49,8 @@ absl::StatusOr<Message> ReadMessage(const std::string& path) {
 // had for them; the model says what they are.
 RuntimeValue AsDeclared(Tensor tensor, const onnx::TypeProto& type) {
   const auto declared = DTypeFromOnnx(type.tensor_type().elem_type());
-  const bool bits = declared.has_value() && *declared != tensor.dtype() &&
-                    IsFloat(*declared) && IsInteger(tensor.dtype()) &&
-                    DTypeBits(*declared) == DTypeBits(tensor.dtype());
+  const bool bits = declared.has_value() && *declared != tensor.dtype() && IsFloat(*declared) &&
+                    IsInteger(tensor.dtype()) && DTypeBits(*declared) == DTypeBits(tensor.dtype());
   if (!bits) return RuntimeValue::Of(std::move(tensor));
   TensorView view = tensor.view();
   view.dtype = *declared;
@@ -144,15 +143,13 @@ absl::StatusOr<NodeCase> ReadNodeCase(const std::string& folder, const std::stri
     if (!std::filesystem::exists(data)) break;
     NodeCase::Data one;
     for (int i = 0; i < model.graph().input_size(); ++i) {
-      PARAMD_ASSIGN_OR_RETURN(
-          RuntimeValue value,
-          ReadValue(StrCat(data, "/input_", i, ".pb"), model.graph().input(i).type()));
+      PARAMD_ASSIGN_OR_RETURN(RuntimeValue value, ReadValue(StrCat(data, "/input_", i, ".pb"),
+                                                            model.graph().input(i).type()));
       one.inputs.push_back(std::move(value));
     }
     for (int i = 0; i < model.graph().output_size(); ++i) {
-      PARAMD_ASSIGN_OR_RETURN(
-          RuntimeValue value,
-          ReadValue(StrCat(data, "/output_", i, ".pb"), model.graph().output(i).type()));
+      PARAMD_ASSIGN_OR_RETURN(RuntimeValue value, ReadValue(StrCat(data, "/output_", i, ".pb"),
+                                                            model.graph().output(i).type()));
       one.outputs.push_back(std::move(value));
     }
     result.data.push_back(std::move(one));
@@ -163,7 +160,16 @@ absl::StatusOr<NodeCase> ReadNodeCase(const std::string& folder, const std::stri
 NodeTolerance ToleranceOf(const std::string& name) {
   // oneDNN's softplus and logarithm are exact to 1e-6 of 1, not of their result.
   if (name.starts_with("test_mish")) return {1e-3, 1e-5};
+  // Zeros, of which the file keeps what its own transform in f32 left.
+  if (name.starts_with("test_dft_inverse")) return {1e-3, 1e-6};
   return kTolerance;
+}
+
+std::string_view DisputedBecause(const std::string& name) {
+  if (name.starts_with("test_qlinearmatmul_") && name.find("_int8_") != name.npos) {
+    return "the file's i8 results wrap around where QLinearMatMul is defined to saturate";
+  }
+  return {};
 }
 
 std::string Difference(const RuntimeValue& got, const RuntimeValue& want,

@@ -5,6 +5,7 @@
 #define PARAMD_TESTS_CONFORMANCE_NODE_TESTS_NODE_CASE_H_
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -13,10 +14,11 @@
 namespace paramd {
 
 struct NodeCase {
-  std::string name;                    // "test_abs"
-  std::string model_path;              // .../test_abs/model.onnx
-  std::vector<std::string> operators;  // "ai.onnx.ml.Normalizer", "Abs": of the graph and those in it.
-  int nodes = 0;                       // Of the main graph.
+  std::string name;        // "test_abs"
+  std::string model_path;  // .../test_abs/model.onnx
+  std::vector<std::string>
+      operators;  // "ai.onnx.ml.Normalizer", "Abs": of the graph and those in it.
+  int nodes = 0;  // Of the main graph.
   // One per test_data_set_N.
   struct Data {
     std::vector<RuntimeValue> inputs, outputs;
@@ -35,6 +37,9 @@ struct NodeTolerance {
 };
 // ONNX's own (1e-3 of the value, 1e-7) unless the case needs another.
 NodeTolerance ToleranceOf(const std::string& name);
+
+// Why the case's own data contradicts ONNX's definition; empty for nearly all.
+std::string_view DisputedBecause(const std::string& name);
 
 // Empty if `got` is what the case wants, as numpy's assert_allclose says; else
 // the first difference.

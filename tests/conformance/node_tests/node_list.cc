@@ -13,7 +13,9 @@ namespace paramd {
 namespace {
 
 constexpr std::string_view kHeader =
-    "# ONNX's node tests (onnx==1.17.0), one line each: passed, or refused with what a user would read.\n"
+    "# ONNX's node tests (onnx==1.17.0), one line each: passed, refused with what a user would "
+    "read, or\n"
+    "# disputed where a case contradicts ONNX's own definition of the operator.\n"
     "# Written by tests/conformance/run_node_tests --update.\n";
 
 // "ai.onnx.ml.Normalizer" -> {"ai.onnx.ml", "Normalizer"}.
@@ -65,7 +67,7 @@ std::string Cell(std::string text) {
 std::string Reason(const std::string& refusal) {
   const size_t end = refusal.find("): ");
   return refusal.starts_with("node '") && end != std::string::npos ? refusal.substr(end + 3)
-                                                                    : refusal;
+                                                                   : refusal;
 }
 
 }  // namespace
@@ -76,13 +78,15 @@ absl::StatusOr<NodeList> ParseNodeList(std::string_view text) {
     const std::string_view view = FromAbsl(line);
     if (view.empty() || view.starts_with("#")) continue;
     const bool passed = view.starts_with("passed ");
-    if (!passed && !view.starts_with("refused ")) {
+    const bool disputed = view.starts_with("disputed ");
+    if (!passed && !disputed && !view.starts_with("refused ")) {
       return absl::InvalidArgumentError(StrCat("no such line: ", view));
     }
     std::string_view rest = view.substr(view.find(' ') + 1);
     const size_t colon = rest.find(": ");
     NodeListEntry entry;
     entry.passed = passed;
+    entry.disputed = disputed;
     if (!passed && colon != rest.npos) entry.refusal = std::string(rest.substr(colon + 2));
     list[std::string(passed ? rest : rest.substr(0, colon))] = std::move(entry);
   }
@@ -92,8 +96,11 @@ absl::StatusOr<NodeList> ParseNodeList(std::string_view text) {
 std::string ToText(const NodeList& list) {
   std::string text(kHeader);
   for (const auto& [name, entry] : list) {
-    StrAppend(&text, entry.passed ? "passed " : "refused ", name, entry.passed ? "" : ": ",
-              entry.refusal, "\n");
+    StrAppend(&text,
+              entry.passed     ? "passed "
+              : entry.disputed ? "disputed "
+                               : "refused ",
+              name, entry.passed ? "" : ": ", entry.refusal, "\n");
   }
   return text;
 }
@@ -108,7 +115,7 @@ std::vector<std::string> Differences(const NodeList& kept, const NodeList& found
       lines.push_back(entry.passed
                           ? StrCat(name, " passes; the list refuses it: ", it->second.refusal)
                           : StrCat(name, " passed before and is refused: ", entry.refusal));
-    } else if (entry.refusal != it->second.refusal) {
+    } else if (entry.disputed != it->second.disputed || entry.refusal != it->second.refusal) {
       lines.push_back(StrCat(name, " is refused with another sentence: ", entry.refusal,
                              "\n    before: ", it->second.refusal));
     }
@@ -129,8 +136,9 @@ std::string OperatorTable(const NodeList& list, const OperatorOfCase& operators)
     if (op->domain == kInternalDomain) continue;
     rows[op->domain.empty() ? std::string(op->op) : StrCat(op->domain, ".", op->op)];
   }
-  int passed = 0;
+  int passed = 0, disputed = 0;
   for (const auto& [name, entry] : list) {
+    disputed += entry.disputed;
     const auto it = operators.find(name);
     if (it == operators.end()) continue;
     Row& row = rows[it->second];
@@ -140,11 +148,14 @@ std::string OperatorTable(const NodeList& list, const OperatorOfCase& operators)
     if (!entry.passed) row.refusals.insert(Reason(entry.refusal));
   }
   std::string text = StrCat(
-      "# Operators\n\nWhat this build runs, and how it does on ONNX's own node tests (onnx 1.17.0): ",
-      passed, " of ", list.size(),
-      " pass, the others are refused before they run; none gives a wrong answer. This page is "
+      "# Operators\n\nWhat this build runs, and how it does on ONNX's own node tests (onnx "
+      "1.17.0): ",
+      passed, " of ", list.size(), " pass; ", disputed,
+      " are disputed (their data contradict ONNX's definition); the others are "
+      "refused before they run, and none gives a wrong answer. This page is "
       "written by\n`tests/conformance/run_node_tests --update`; the test fails where it is not "
-      "what the build does. What a refusal means: [README.md](README.md#why-was-my-model-refused).\n\n"
+      "what the build does. What a refusal means: "
+      "[README.md](README.md#why-was-my-model-refused).\n\n"
       "How: *op* is compiled for its shapes; *rewritten* becomes other operators when the model is "
       "read; *ONNX's function* is expanded from its definition in ONNX; *interpreter* makes the "
       "whole graph run node by node.\n\n"

@@ -17,7 +17,9 @@ namespace paramd {
 
 struct NodeListEntry {
   bool passed = false;
-  std::string refusal;
+  // Answers otherwise than the case's data, which contradict ONNX's definition.
+  bool disputed = false;
+  std::string refusal;  // Or what is disputed.
 };
 using NodeList = std::map<std::string, NodeListEntry>;
 

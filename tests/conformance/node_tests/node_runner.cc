@@ -85,7 +85,7 @@ absl::StatusOr<Values> Compiled(Imported model, ParameterStore* store, const Val
                           GraphPlan::Make(std::move(model.graph), options));
   *compiled = !plan->interpreted();
   PARAMD_ASSIGN_OR_RETURN(const FormPlan form_plan, PlanForms(*model.checkpoint, *plan));
-  ParameterLoader loader(*model.checkpoint, *plan, form_plan, store, nullptr);
+  ParameterLoader loader(*model.checkpoint, *plan, form_plan, store, {});
   PARAMD_ASSIGN_OR_RETURN(const LoadedForms forms, loader.Load(1));
   ParameterSetBuilder builder(store);
   std::vector<const void*> addresses;
@@ -105,8 +105,7 @@ absl::StatusOr<Values> Compiled(Imported model, ParameterStore* store, const Val
   return outputs;
 }
 
-std::string FirstDifference(const Values& got, const Values& want,
-                            const NodeTolerance& tolerance) {
+std::string FirstDifference(const Values& got, const Values& want, const NodeTolerance& tolerance) {
   if (got.size() != want.size()) {
     return StrCat("has ", got.size(), " outputs, expected ", want.size());
   }
