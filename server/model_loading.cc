@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <any>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -16,6 +17,7 @@
 #include "runtime/graph/arena.h"
 #include "server/batching/warm_up.h"
 #include "server/config/model_config.h"
+#include "server/gate/gate.h"
 
 namespace paramd {
 namespace {
@@ -67,8 +69,8 @@ std::string StagesText(const ModelDescription& description) {
 
 }  // namespace
 
-ModelLoadOptions ModelLoading::OptionsFor(const LoadRequest& request,
-                                          const LoadProgress& progress) const {
+ModelLoadOptions ModelLoading::OptionsFor(const LoadRequest& request, const LoadProgress& progress,
+                                          std::atomic<uint64_t>* read) const {
   const auto& config = std::any_cast<const ModelConfig&>(request.config);
   ModelLoadOptions options;
   options.label = LabelOf(request.id);
@@ -82,15 +84,24 @@ ModelLoadOptions ModelLoading::OptionsFor(const LoadRequest& request,
   options.streams = streams_.streams;
   options.config = ConfigText(config, options.precision);
   options.programs_max = static_cast<size_t>(config_.compiled_shapes_max);
-  options.progress = [&progress](const LoadStep& step) {
+  options.rate = rate_.get();
+  options.progress = [this, &progress, read, model = request.id.model](const LoadStep& step) {
     progress({std::string(step.stage), step.bytes_done, step.bytes_total});
+    // Several threads report: each tells of what no other has told of.
+    uint64_t told = read->load();
+    while (options_.on_read && step.bytes_done > told) {
+      if (!read->compare_exchange_weak(told, step.bytes_done)) continue;
+      options_.on_read(model, step.bytes_done - told);
+      break;
+    }
   };
   return options;
 }
 
 absl::StatusOr<LoadedModel> ModelLoading::Load(const LoadRequest& request,
                                                const LoadProgress& progress) const {
-  const ModelLoadOptions options = OptionsFor(request, progress);
+  std::atomic<uint64_t> read{0};
+  const ModelLoadOptions options = OptionsFor(request, progress, &read);
   if (std::optional<LoadedModel> restored = Restore(request, options)) {
     return *std::move(restored);
   }
@@ -126,6 +137,33 @@ std::optional<LoadedModel> ModelLoading::Restore(const LoadRequest& request,
   return std::nullopt;
 }
 
+absl::StatusOr<std::vector<WarmSize>> ModelLoading::WarmUpAndPassGate(
+    const LoadRequest& request, const ModelLoadOptions& options, const Model& model,
+    absl::Span<const GoldenCase> cases) const {
+  options.progress({.stage = "measure"});
+  PARAMD_ASSIGN_OR_RETURN(const std::unique_ptr<Arena> arena, Arena::Create(kArenaAddressBytes));
+  PARAMD_ASSIGN_OR_RETURN(std::vector<WarmSize> warm,
+                          WarmUp(model, arena.get(), *clock_, WarmUpOptions()));
+  options.progress({.stage = "gate"});
+  const auto& config = std::any_cast<const ModelConfig&>(request.config);
+  GateOptions gate;
+  gate.tolerance = config.gate_tolerance;
+  gate.latency_factor = config.gate_latency_factor.value_or(gate.latency_factor);
+  const ModelHandle serving = options_.serving ? options_.serving(request.id.model) : ModelHandle();
+  PARAMD_ASSIGN_OR_RETURN(
+      const GateReport report,
+      PassGate(model, serving ? &serving->model() : nullptr, cases, arena.get(), *clock_, gate));
+  for (const std::string& warning : report.warnings) {
+    LOG(WARNING) << options.label << ": " << warning;
+  }
+  if (report.cases > 0) {
+    LOG(INFO) << options.label << " passed the gate: " << report.cases
+              << " golden requests, at most " << report.worst_error << " apart (" << report.worst_at
+              << "), " << report.took << " a run, before " << report.took_before;
+  }
+  return warm;
+}
+
 absl::StatusOr<LoadedModel> ModelLoading::LoadFromFiles(const LoadRequest& request,
                                                         const ModelLoadOptions& options) const {
   if (options_.idle_priority) RunWhenIdle();
@@ -133,15 +171,15 @@ absl::StatusOr<LoadedModel> ModelLoading::LoadFromFiles(const LoadRequest& reque
   const absl::Time start = clock_->Now();
   PARAMD_ASSIGN_OR_RETURN(const std::unique_ptr<Directory> folder,
                           repository_->OpenDirectory(request.directory));
+  // Before the load: a damaged file of a few lines should not cost minutes.
+  PARAMD_ASSIGN_OR_RETURN(const std::vector<GoldenCase> cases, ReadGoldenCases(*folder));
   PARAMD_ASSIGN_OR_RETURN(ModelLoadResult loaded,
                           LoadModel(*folder, config.model_filename, store_, clock_, options));
   const ModelDescription& description = loaded.model->description();
   PARAMD_RETURN_IF_ERROR(
       CheckDeclarations(config, Declared(description.inputs), Declared(description.outputs)));
-  options.progress({.stage = "measure"});
-  PARAMD_ASSIGN_OR_RETURN(const std::unique_ptr<Arena> arena, Arena::Create(kArenaAddressBytes));
   PARAMD_ASSIGN_OR_RETURN(std::vector<WarmSize> warm,
-                          WarmUp(*loaded.model, arena.get(), *clock_, WarmUpOptions()));
+                          WarmUpAndPassGate(request, options, *loaded.model, cases));
   LOG(INFO) << "loaded " << options.label << " in " << clock_->Now() - start << " ("
             << StagesText(description) << "): " << loaded.model->parameters().counts().trained()
             << " parameters, generation " << loaded.generation << ", weights "
@@ -156,6 +194,54 @@ absl::StatusOr<LoadedModel> ModelLoading::LoadFromFiles(const LoadRequest& reque
       .model = std::move(loaded.model),
       .weights = {.generation = loaded.generation, .weights_id = loaded.weights_id.ToHex()},
       .warm = std::move(warm)};
+}
+
+absl::StatusOr<LoadPlan> ModelLoading::Plan(const LoadRequest& request,
+                                            absl::Span<const VersionId> goes_first) const {
+  const LoadProgress quiet = [](const LoadNote&) {};
+  std::atomic<uint64_t> read{0};
+  const ModelLoadOptions options = OptionsFor(request, quiet, &read);
+  LoadPlan plan{.model = request.id.model, .version = request.id.number};
+  uint64_t freed = 0;
+  for (const MemoryLedger::SetLine& line : store_->Ledger().sets) {
+    for (const VersionId& id : goes_first) {
+      if (line.label == LabelOf(id)) freed += line.bytes.unique.total();
+    }
+  }
+  plan.freed_bytes = freed;
+  const std::optional<HeldModels::Held> held = held_->Find(options.label);
+  if (held.has_value() && !request.revision.empty() && held->record.revision == request.revision &&
+      held->record.format == LoadFormat() && held->record.choices == LoadChoices(options)) {
+    const ParameterStore::Usage usage = store_->usage();
+    for (const SegmentTable::SegmentInfo& segment : store_->table().List()) {
+      const bool its =
+          std::any_of(segment.places.begin(), segment.places.end(), [&](const EntryPlace& place) {
+            return std::find(held->keys.begin(), held->keys.end(), place.key) != held->keys.end();
+          });
+      if (its) plan.parameter_bytes += segment.bytes;
+    }
+    plan.resident_bytes = plan.parameter_bytes;
+    plan.capacity_bytes = usage.table.capacity_bytes;
+    const uint64_t used = usage.table.sealed_bytes + usage.table.reserved_bytes;
+    plan.left_bytes = usage.table.capacity_bytes - std::min(usage.table.capacity_bytes, used);
+    return plan;
+  }
+  const auto& config = std::any_cast<const ModelConfig&>(request.config);
+  PARAMD_ASSIGN_OR_RETURN(const std::unique_ptr<Directory> folder,
+                          repository_->OpenDirectory(request.directory));
+  PARAMD_ASSIGN_OR_RETURN(
+      const LoadEstimate estimate,
+      EstimateLoad(*folder, config.model_filename, store_, clock_, options, freed));
+  const AdmissionMargin margin = TighterLimit(estimate.need, estimate.room);
+  plan.parameter_bytes = estimate.form_bytes;
+  plan.resident_bytes = estimate.resident_bytes;
+  plan.scratch_bytes = estimate.need.scratch_bytes;
+  plan.arena_bytes = estimate.need.arena_bytes;
+  plan.needed_bytes = margin.needed_bytes;
+  plan.left_bytes = margin.left_bytes;
+  plan.capacity_bytes = estimate.room.store_capacity_bytes;
+  plan.verdict = estimate.verdict;
+  return plan;
 }
 
 void ModelLoading::Unloaded(const VersionId& id, const WeightsIdentity& weights) const {

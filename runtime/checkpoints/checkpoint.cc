@@ -56,9 +56,10 @@ absl::Status WrongElements(const CheckpointTensor& tensor) {
 }
 
 absl::Status ReadDense(const FileSource& file, uint64_t offset, absl::Span<std::byte> destination,
-                       ContentHasher* hasher) {
+                       ContentHasher* hasher, const std::function<void(uint64_t)>& before_piece) {
   for (uint64_t done = 0; done < destination.size(); done += kPieceBytes) {
     const absl::Span<std::byte> piece = destination.subspan(done, kPieceBytes);
+    if (before_piece != nullptr) before_piece(piece.size());
     PARAMD_RETURN_IF_ERROR(file.ReadAt(offset + done, piece));
     if (hasher != nullptr) hasher->Update(piece);
   }
@@ -66,13 +67,15 @@ absl::Status ReadDense(const FileSource& file, uint64_t offset, absl::Span<std::
 }
 
 absl::Status ReadVarints(const FileSource& file, const CheckpointTensor& tensor,
-                         absl::Span<std::byte> destination) {
+                         absl::Span<std::byte> destination,
+                         const std::function<void(uint64_t)>& before_piece) {
   const auto width = static_cast<uint64_t>(std::max(1, DTypeBits(tensor.dtype) / 8));
   VarintDecoder decoder(destination, width);
   std::vector<std::byte> buffer(std::min(tensor.file_bytes, kVarintPieceBytes));
   for (uint64_t done = 0; done < tensor.file_bytes; done += buffer.size()) {
     const auto piece = absl::MakeSpan(buffer).subspan(
         0, std::min<uint64_t>(buffer.size(), tensor.file_bytes - done));
+    if (before_piece != nullptr) before_piece(piece.size());
     PARAMD_RETURN_IF_ERROR(file.ReadAt(tensor.offset + done, piece));
     if (!decoder.Feed(piece)) return WrongElements(tensor);
   }
@@ -120,8 +123,8 @@ uint64_t Checkpoint::bytes_read() const {
 }
 
 absl::Status Checkpoint::ReadTensor(const CheckpointTensor& tensor,
-                                    absl::Span<std::byte> destination,
-                                    ContentHasher* hasher) const {
+                                    absl::Span<std::byte> destination, ContentHasher* hasher,
+                                    const std::function<void(uint64_t)>& before_piece) const {
   CHECK_EQ(destination.size(), tensor.bytes);
   if (tensor.encoding == CheckpointTensor::Encoding::kInline) {
     if (!destination.empty()) {
@@ -136,9 +139,9 @@ absl::Status Checkpoint::ReadTensor(const CheckpointTensor& tensor,
   }
   const FileSource& file = *files_[tensor.file];
   if (tensor.encoding == CheckpointTensor::Encoding::kDense) {
-    PARAMD_RETURN_IF_ERROR(ReadDense(file, tensor.offset, destination, hasher));
+    PARAMD_RETURN_IF_ERROR(ReadDense(file, tensor.offset, destination, hasher, before_piece));
   } else {
-    PARAMD_RETURN_IF_ERROR(ReadVarints(file, tensor, destination));
+    PARAMD_RETURN_IF_ERROR(ReadVarints(file, tensor, destination, before_piece));
     if (hasher != nullptr) hasher->Update(destination);
   }
   // After the bytes: what was read may be half of one file and half of another.

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -74,8 +75,11 @@ class Checkpoint {
   // DataLoss if the file was truncated or written since it was opened;
   // InvalidArgument if varints do not make exactly the elements;
   // FailedPrecondition if the tensor is kAbsent.
+  // `before_piece` (may be empty) is told the bytes of each piece of the file
+  // before it is read, and may make the reader wait.
   absl::Status ReadTensor(const CheckpointTensor& tensor, absl::Span<std::byte> destination,
-                          ContentHasher* hasher) const;
+                          ContentHasher* hasher,
+                          const std::function<void(uint64_t)>& before_piece = nullptr) const;
 
   // DataLoss if any file changed since it was opened.
   absl::Status CheckUnchanged() const;

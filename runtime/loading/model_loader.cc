@@ -2,17 +2,19 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/log/log.h"
 #include "runtime/base/byte_reader.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
 #include "runtime/checkpoints/onnx_reader.h"
 #include "runtime/graph/graph_program.h"
-#include "runtime/loading/admission.h"
 #include "runtime/loading/batching_check.h"
+#include "runtime/loading/finite_check.h"
 #include "runtime/loading/load_steps.h"
 #include "runtime/loading/parameter_loader.h"
 
@@ -26,11 +28,7 @@ class Load : LoadSteps {
       : LoadSteps(store, clock, options), folder_(folder), file_(file) {}
 
   absl::StatusOr<ModelLoadResult> Run() {
-    PARAMD_RETURN_IF_ERROR(CheckOptions(options_));
-    PARAMD_RETURN_IF_ERROR(Stage("skim", [this] { return Skim(); }));
-    PARAMD_RETURN_IF_ERROR(Stage("import", [this] { return Import(); }));
-    PARAMD_RETURN_IF_ERROR(
-        Stage("plan", [this] { return PlanGraph(checkpoint(), plan_sizes_all()); }));
+    PARAMD_RETURN_IF_ERROR(PlanShapes());
     PARAMD_RETURN_IF_ERROR(Stage("admit", [this] { return AdmitModel(); }));
     PARAMD_RETURN_IF_ERROR(Stage("parameters", [this] { return LoadParameters(); }));
     PARAMD_RETURN_IF_ERROR(Stage("seal", [this] { return SealManifest(); }));
@@ -53,9 +51,54 @@ class Load : LoadSteps {
     return result;
   }
 
+  absl::StatusOr<LoadEstimate> Estimate(uint64_t freed_bytes) {
+    PARAMD_RETURN_IF_ERROR(PlanShapes());
+    LoadEstimate estimate;
+    estimate.form_bytes = form_plan_.final_bytes;
+    estimate.need = NeedOfAll();
+    PARAMD_RETURN_IF_ERROR(Stage("hash", [&]() -> absl::Status {
+      PARAMD_ASSIGN_OR_RETURN(estimate.need.parameter_bytes, BytesToAdd());
+      return absl::OkStatus();
+    }));
+    estimate.resident_bytes =
+        estimate.form_bytes - std::min(estimate.form_bytes, estimate.need.parameter_bytes);
+    estimate.room = Room(freed_bytes);
+    estimate.verdict = Admit(options_.label, estimate.need, estimate.room);
+    if (!estimate.verdict.ok()) {
+      estimate.verdict = Refuse(estimate.verdict, estimate.need, estimate.room);
+    }
+    return estimate;
+  }
+
  private:
+  // Everything that needs no parameter's bytes.
+  absl::Status PlanShapes() {
+    PARAMD_RETURN_IF_ERROR(CheckOptions(options_));
+    PARAMD_RETURN_IF_ERROR(Stage("skim", [this] { return Skim(); }));
+    PARAMD_RETURN_IF_ERROR(Stage("import", [this] { return Import(); }));
+    return Stage("plan", [this] { return PlanGraph(checkpoint(), plan_sizes_all()); });
+  }
+
   const Checkpoint& checkpoint() const { return *file_contents_.checkpoint; }
-  void ReportRead(uint64_t bytes) { Report(bytes, checkpoint().total_bytes()); }
+  ParameterLoaderHooks Hooks() {
+    return {.progress = [this](uint64_t done) { Report(done, checkpoint().total_bytes()); },
+            .check =
+                [this](const CheckpointTensor& tensor, int32_t index, const TensorView& view) {
+                  return CheckNumbers(tensor.name, roles_.tensors[static_cast<size_t>(index)],
+                                      view);
+                },
+            .rate = options_.rate};
+  }
+
+  static absl::Status CheckNumbers(std::string_view name, ParameterRole role,
+                                   const TensorView& view) {
+    if (role == ParameterRole::kNone) return absl::OkStatus();
+    const std::optional<int64_t> place = FirstNaN(view);
+    if (!place.has_value()) return absl::OkStatus();
+    return absl::InvalidArgumentError(StrCat("parameter '", name, "' (", ParameterRoleName(role),
+                                             " ", DTypeName(view.dtype), view.shape.ToString(),
+                                             ") is NaN at element ", *place));
+  }
 
   absl::Status Skim() {
     PARAMD_ASSIGN_OR_RETURN(std::unique_ptr<FileSource> source, folder_.OpenFile(file_));
@@ -94,7 +137,7 @@ class Load : LoadSteps {
     return std::max(bytes, graph_plan_->arena_bytes());
   }
 
-  AdmissionRoom Room() const {
+  AdmissionRoom Room(uint64_t freed_bytes) const {
     const ParameterStore::Usage usage = store_->usage();
     AdmissionRoom room;
     room.store_capacity_bytes = usage.table.capacity_bytes;
@@ -102,36 +145,90 @@ class Load : LoadSteps {
     room.available_bytes =
         (options_.memory_budget == nullptr ? ReadMemoryBudget() : options_.memory_budget())
             .available_bytes;
+    room.freed_bytes = freed_bytes;
     return room;
   }
 
+  // As if nothing were resident: what shapes alone tell.
+  AdmissionNeed NeedOfAll() const {
+    return {.parameter_bytes = form_plan_.final_bytes,
+            .scratch_bytes = form_plan_.ScratchPeak(options_.loader_threads),
+            .arena_bytes = ArenaEstimate() * static_cast<uint64_t>(options_.streams)};
+  }
+
+  // Bytes of the forms that are not in the table: reads every tensor.
+  absl::StatusOr<uint64_t> BytesToAdd() {
+    ParameterLoader hasher(checkpoint(), *graph_plan_, form_plan_, store_, Hooks());
+    PARAMD_ASSIGN_OR_RETURN(const std::vector<ContentId> source_ids, hasher.HashOnly());
+    absl::flat_hash_set<ContentId> known;
+    for (const SegmentTable::SegmentInfo& segment : store_->table().List()) {
+      for (const EntryPlace& place : segment.places) known.insert(place.key);
+    }
+    uint64_t bytes = 0, bundle_bytes = 0;
+    for (const PlannedForm& form : form_plan_.forms) {
+      const ContentId key = KeyOfForm(form_plan_, graph_plan_->forms().form(form.id), source_ids);
+      if (form.bytes == 0 || !known.insert(key).second) continue;
+      if (form.small) {
+        bundle_bytes += form.bytes + kEntryAlignmentBytes;
+      } else {
+        bytes += PageRoundedBytes(form.bytes);
+      }
+    }
+    return bytes + (bundle_bytes == 0 ? 0 : PageRoundedBytes(bundle_bytes));
+  }
+
+  // What a reader of a refusal can do about it.
+  std::string WhatWouldFit(const AdmissionNeed& need, const AdmissionRoom& room) const {
+    std::string text;
+    if (options_.precision == "f32") {
+      ModelLoadOptions bf16 = options_;
+      bf16.precision = "bf16";
+      bf16.progress = nullptr;
+      Load smaller(folder_, file_, store_, clock_, bf16);
+      const AdmissionMargin margin = smaller.PlanShapes().ok()
+                                         ? TighterLimit(smaller.NeedOfAll(), room)
+                                         : AdmissionMargin{.needed_bytes = UINT64_MAX};
+      if (margin.fits()) {
+        StrAppend(&text, "; as bf16 it would fit, with ", margin.needed_bytes, " bytes");
+      }
+    }
+    const AdmissionMargin margin = TighterLimit(need, room);
+    const uint64_t lacking = margin.needed_bytes - std::min(margin.needed_bytes, margin.left_bytes);
+    std::optional<std::pair<uint64_t, std::string>> best;
+    for (const MemoryLedger::SetLine& line : store_->Ledger().sets) {
+      const uint64_t unique = line.bytes.unique.total();
+      if (unique < lacking || (best.has_value() && best->first <= unique)) continue;
+      best = {unique, line.label};
+    }
+    if (best.has_value()) {
+      StrAppend(&text, "; unloading '", best->second, "' would free ", best->first, " bytes");
+    }
+    return text;
+  }
+
+  absl::Status Refuse(const absl::Status& refusal, const AdmissionNeed& need,
+                      const AdmissionRoom& room) const {
+    return absl::ResourceExhaustedError(
+        StrCat(FromAbsl(refusal.message()), WhatWouldFit(need, room)));
+  }
+
   absl::Status AdmitModel() {
-    AdmissionNeed need;
-    need.parameter_bytes = form_plan_.final_bytes;
-    need.scratch_bytes = form_plan_.ScratchPeak(options_.loader_threads);
-    need.arena_bytes = ArenaEstimate() * static_cast<uint64_t>(options_.streams);
-    const absl::Status admitted = Admit(options_.label, need, Room());
+    AdmissionNeed need = NeedOfAll();
+    absl::Status admitted = Admit(options_.label, need, Room(0));
     if (admitted.ok()) return admitted;
     // It may share what is resident, which only its bytes can tell: they are
     // read once more than usual instead of refusing a model that would fit.
-    ParameterLoader hasher(checkpoint(), *graph_plan_, form_plan_, store_,
-                           [this](uint64_t done) { ReportRead(done); });
-    PARAMD_ASSIGN_OR_RETURN(const std::vector<ContentId> source_ids, hasher.HashOnly());
-    uint64_t resident = 0;
-    for (const PlannedForm& form : form_plan_.forms) {
-      const ContentId key = KeyOfForm(form_plan_, graph_plan_->forms().form(form.id), source_ids);
-      if (form.bytes > 0 && !form.small && store_->Find(key).ok()) {
-        resident += PageRoundedBytes(form.bytes);
-      }
-    }
-    if (resident == 0) return admitted;
-    need.parameter_bytes -= std::min(need.parameter_bytes, resident);
-    return Admit(options_.label, need, Room());
+    PARAMD_ASSIGN_OR_RETURN(need.parameter_bytes, BytesToAdd());
+    const AdmissionRoom room = Room(0);
+    admitted = Admit(options_.label, need, room);
+    return admitted.ok() ? admitted : Refuse(admitted, need, room);
   }
 
   absl::Status LoadParameters() {
-    ParameterLoader loader(checkpoint(), *graph_plan_, form_plan_, store_,
-                           [this](uint64_t done) { ReportRead(done); });
+    for (const CheckpointRoles::InNode& in_node : roles_.in_nodes) {
+      PARAMD_RETURN_IF_ERROR(CheckNumbers(in_node.name, in_node.role, in_node.tensor->view()));
+    }
+    ParameterLoader loader(checkpoint(), *graph_plan_, form_plan_, store_, Hooks());
     PARAMD_ASSIGN_OR_RETURN(forms_, loader.Load(options_.loader_threads));
     return absl::OkStatus();
   }
@@ -216,6 +313,12 @@ class Load : LoadSteps {
 };
 
 }  // namespace
+
+absl::StatusOr<LoadEstimate> EstimateLoad(const Directory& folder, std::string_view file,
+                                          ParameterStore* store, const Clock* clock,
+                                          const ModelLoadOptions& options, uint64_t freed_bytes) {
+  return Load(folder, file, store, clock, options).Estimate(freed_bytes);
+}
 
 absl::StatusOr<ModelLoadResult> LoadModel(const Directory& folder, std::string_view file,
                                           ParameterStore* store, const Clock* clock,

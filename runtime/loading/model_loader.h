@@ -31,7 +31,9 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/cpu_budget.h"
 #include "runtime/base/directory.h"
+#include "runtime/loading/admission.h"
 #include "runtime/loading/model_record.h"
+#include "runtime/loading/rate_limit.h"
 #include "runtime/model.h"
 #include "runtime/params/parameter_store.h"
 
@@ -70,6 +72,8 @@ struct ModelLoadOptions {
   std::function<MemoryBudget()> memory_budget;
   // Called from loader threads, several at once. May be empty.
   std::function<void(const LoadStep&)> progress;
+  // Borrowed; of what is read from files. Null: no limit.
+  RateLimit* rate = nullptr;
 };
 
 struct ModelLoadResult {
@@ -79,6 +83,15 @@ struct ModelLoadResult {
   // What RestoreModel needs. `revision` is the caller's to fill, and the times of
   // `warm` as well, which has the sizes that are compiled.
   ModelRecord record;
+};
+
+// What a load would take, without loading.
+struct LoadEstimate {
+  uint64_t form_bytes = 0;      // Of all that stays, resident or not; whole pages.
+  uint64_t resident_bytes = 0;  // Of these, what the table has already.
+  AdmissionNeed need;
+  AdmissionRoom room;
+  absl::Status verdict;  // OK, or ResourceExhausted with both numbers and what would fit.
 };
 
 // Which of the options change what a load brings: two of equal choices and equal
@@ -93,6 +106,13 @@ std::string LoadChoices(const ModelLoadOptions& options);
 absl::StatusOr<ModelLoadResult> LoadModel(const Directory& folder, std::string_view file,
                                           ParameterStore* store, const Clock* clock,
                                           const ModelLoadOptions& options);
+
+// As LoadModel, up to where it would read the parameters. They are read all the
+// same, and hashed: only their bytes tell what is resident already.
+// `freed_bytes`: what goes before the load begins. Errors are LoadModel's.
+absl::StatusOr<LoadEstimate> EstimateLoad(const Directory& folder, std::string_view file,
+                                          ParameterStore* store, const Clock* clock,
+                                          const ModelLoadOptions& options, uint64_t freed_bytes);
 
 // The same model again from what is resident, opening no file: from the record
 // of a load whose segments somebody still holds. Its answers are bit for bit

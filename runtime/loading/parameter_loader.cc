@@ -69,6 +69,11 @@ absl::StatusOr<std::vector<ContentId>> ParameterLoader::HashOnly() {
   return std::move(result_.source_ids);
 }
 
+void ParameterLoader::Count(uint64_t bytes) {
+  const uint64_t done = bytes_done_.fetch_add(bytes) + bytes;
+  if (hooks_.progress != nullptr) hooks_.progress(done);
+}
+
 absl::Status ParameterLoader::ReadSource(int32_t index, Source* into) {
   const FormSource& source = plan_.sources[static_cast<size_t>(index)];
   ContentId& id = result_.source_ids[static_cast<size_t>(index)];
@@ -80,11 +85,21 @@ absl::Status ParameterLoader::ReadSource(int32_t index, Source* into) {
   const CheckpointTensor& tensor = checkpoint_.tensors()[static_cast<size_t>(source.tensor)];
   PARAMD_ASSIGN_OR_RETURN(into->scratch, ScratchBuffer::Allocate(tensor.bytes));
   ContentHasher hasher;
-  PARAMD_RETURN_IF_ERROR(checkpoint_.ReadTensor(tensor, into->scratch.bytes(), &hasher));
+  // Of a dense tensor each piece counts; what else a tensor has, when it is there.
+  uint64_t counted = 0;
+  const bool dense = tensor.encoding == CheckpointTensor::Encoding::kDense;
+  const auto before_piece = [&](uint64_t bytes) {
+    if (hooks_.rate != nullptr) hooks_.rate->Take(bytes);
+    if (!dense || counted + bytes >= tensor.bytes) return;
+    counted += bytes;
+    Count(bytes);
+  };
+  PARAMD_RETURN_IF_ERROR(
+      checkpoint_.ReadTensor(tensor, into->scratch.bytes(), &hasher, before_piece));
   into->view = {tensor.dtype, tensor.shape, into->scratch.bytes().data()};
   id = TensorContentId(tensor.dtype, tensor.shape.dims(), hasher.Finish());
-  const uint64_t done = bytes_done_.fetch_add(tensor.bytes) + tensor.bytes;
-  if (progress_ != nullptr) progress_(done);
+  Count(tensor.bytes - counted);
+  if (hooks_.check != nullptr) return hooks_.check(tensor, source.tensor, into->view);
   return absl::OkStatus();
 }
 

@@ -19,6 +19,7 @@
 #include "runtime/checkpoints/checkpoint.h"
 #include "runtime/graph/graph_plan.h"
 #include "runtime/loading/form_plan.h"
+#include "runtime/loading/rate_limit.h"
 #include "runtime/loading/scratch_buffer.h"
 #include "runtime/params/parameter_store.h"
 
@@ -29,16 +30,25 @@ struct LoadedForms {
   std::vector<ContentId> source_ids;  // By FormPlan source.
 };
 
+// Called on the threads that read, several at once. All may be empty.
+struct ParameterLoaderHooks {
+  // The bytes read so far.
+  std::function<void(uint64_t)> progress;
+  // Of each tensor of the checkpoint that was read; an error ends the load.
+  std::function<absl::Status(const CheckpointTensor&, int32_t index, const TensorView&)> check;
+  RateLimit* rate = nullptr;
+};
+
 class ParameterLoader {
  public:
-  // Borrows all. `progress` gets the bytes read so far, from several threads.
+  // Borrows all.
   ParameterLoader(const Checkpoint& checkpoint, const GraphPlan& graph_plan, const FormPlan& plan,
-                  ParameterStore* store, std::function<void(uint64_t)> progress)
+                  ParameterStore* store, ParameterLoaderHooks hooks)
       : checkpoint_(checkpoint),
         graph_plan_(graph_plan),
         plan_(plan),
         store_(store),
-        progress_(std::move(progress)) {}
+        hooks_(std::move(hooks)) {}
 
   absl::StatusOr<LoadedForms> Load(int threads);
 
@@ -53,6 +63,7 @@ class ParameterLoader {
     TensorView view;
   };
 
+  void Count(uint64_t bytes);
   absl::Status ReadSource(int32_t source, Source* into);
   absl::Status ReadSmall();
   absl::Status LoadGroup(const SourceGroup& group);
@@ -72,7 +83,7 @@ class ParameterLoader {
   const GraphPlan& graph_plan_;
   const FormPlan& plan_;
   ParameterStore* const store_;
-  const std::function<void(uint64_t)> progress_;
+  const ParameterLoaderHooks hooks_;
   std::atomic<uint64_t> bytes_done_{0};
   // By source. Different groups have different large ones; small ones are
   // written before any group starts and only read afterwards.

@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
 #include "proto/inference/model_config.pb.h"
 #include "runtime/base/status_macros.h"
@@ -393,6 +395,15 @@ absl::Status ReadParameters(const inference::ModelConfig& file, const Located& a
         return at.Error("parameters", "batch_invariant is neither true nor false", 0);
       }
       config->batch_invariant = value == "true";
+    } else if (key == "gate_tolerance" || key == "gate_latency_factor") {
+      double number = 0;
+      if (!absl::SimpleAtod(value, &number) || !std::isfinite(number) || number < 0) {
+        return at.Error("parameters",
+                        StrCat(key, " '", absl::CHexEscape(value.substr(0, 32)),
+                               "' is not a number of at least 0"),
+                        0);
+      }
+      (key == "gate_tolerance" ? config->gate_tolerance : config->gate_latency_factor) = number;
     } else if (key == "swap_order") {
       if (value != "availability_first" && value != "memory_first") {
         return at.Error("parameters",

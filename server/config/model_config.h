@@ -70,6 +70,12 @@ struct ModelConfig {
 
   // Nothing: the daemon's --default-precision.
   std::optional<Precision> precision;
+  // How far an answer to a golden request may be from the expected one, as a share
+  // of the output's largest value; nothing: by the precision (server/gate).
+  std::optional<double> gate_tolerance;
+  // A new version may take at most so many times as long as the one that serves,
+  // on the first golden request; 0: any time. Nothing: the gate's own.
+  std::optional<double> gate_latency_factor;
   // Answers do not depend on the company a request has in its batch.
   bool batch_invariant = false;
   // A new version takes the old one's memory before it loads; requests get

@@ -1,4 +1,5 @@
-"""AlexNet, SqueezeNet and ResNet-50: answers against ONNX Runtime, counts, and what AlexNet adds to memory.
+"""AlexNet, SqueezeNet and ResNet-50: answers against ONNX Runtime, counts, what AlexNet and a fine-tune of it add to memory,
+and what paramd counts of its memory against what the system counts.
 
 The models are ONNX's light ones with seeded weights (tests/bench/make_models.py), made once into the user's cache.
 """
@@ -10,12 +11,15 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.request
 
 import grpc
 import numpy as np
+import onnx
+import onnx.numpy_helper
 import onnxruntime
 from messages import model_pb2, model_pb2_grpc, predict_pb2, predict_pb2_grpc
-from paramd_process import PATIENCE_S, ROOT, ParamdProcess
+from paramd_process import PATIENCE_S, ROOT, ParamdProcess, children
 
 NAMES = ("alexnet", "squeezenet", "resnet50")
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "paramd/bench-models"
@@ -36,11 +40,48 @@ def place(name, folder):
         shutil.copy(model_file(name), folder / "model.onnx")
 
 
+def processes(daemon):
+    """The keeper and its worker, or the one process that is both."""
+    return [daemon.process.pid, *children(daemon.process.pid)]
+
+
+def status_bytes(daemon, *keys):
+    """The sum of these lines of /proc/PID/status over all processes."""
+    total = 0
+    for pid in processes(daemon):
+        for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.partition(":")[0] in keys:
+                total += int(line.split()[1]) * 1024
+    return total
+
+
+def memfd_bytes(daemon):
+    """Blocks of parameter segments, each inode once, whoever has its descriptor."""
+    blocks = {}
+    for pid in processes(daemon):
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            try:
+                if os.readlink(entry.path).startswith("/memfd:paramd"):
+                    found = os.stat(entry.path)
+                    blocks[found.st_dev, found.st_ino] = found.st_blocks * 512
+            except OSError:  # Closed just now.
+                continue
+    return sum(blocks.values())
+
+
 def resident_bytes(daemon):
-    for line in pathlib.Path(f"/proc/{daemon.process.pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError("no VmRSS")
+    """What the system counts: every process's own pages, and parameters once."""
+    return status_bytes(daemon, "RssAnon", "RssFile") + memfd_bytes(daemon)
+
+
+def metric(daemon, name, **labels):
+    with urllib.request.urlopen(f"http://{daemon.metrics}/metrics", timeout=PATIENCE_S) as answer:
+        text = answer.read().decode()
+    wanted = "{" + ",".join(f'{key}="{value}"' for key, value in labels.items()) + "}" if labels else ""
+    for line in text.splitlines():
+        if line.startswith(f"{name}{wanted} "):
+            return float(line.split()[-1])
+    raise AssertionError(f"no {name}{wanted}")
 
 
 class Client:
@@ -129,6 +170,52 @@ class LightModelsTest(unittest.TestCase):
                     self.assertLessEqual(added, limit)
                     memory = client.info("alexnet").memory
                     self.assertLess(memory.unique_bytes + memory.shared_bytes, 1.05 * ALEXNET_BYTES)
+
+    def test_a_new_last_layer_of_alexnet_adds_that_layer(self):
+        """16.4 MB of weights and biases; in oneDNN's layout, where a row of 1,000 columns has 1,024 places, 16.8 MB."""
+        place("alexnet", self.repository / "alexnet/1")
+        with ParamdProcess(self.repository) as daemon:
+            one = metric(daemon, "paramd_store_sealed_bytes")
+        model = onnx.load(str(model_file("alexnet")))
+        changed = 0
+        for tensor in model.graph.initializer:
+            if list(tensor.dims) in ([1000, 4096], [1000]):
+                values = self.random.standard_normal(tuple(tensor.dims), np.float32) * 0.01
+                tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float32), tensor.name))
+                changed += values.size
+        self.assertEqual(changed, 4_096_000 + 1_000)
+        (self.repository / "alexnet/2").mkdir()
+        onnx.save(model, str(self.repository / "alexnet/2/model.onnx"))
+        del model
+        (self.repository / "alexnet/config.pbtxt").write_text("version_policy { all {} }\n")
+        with ParamdProcess(self.repository) as daemon:
+            client = Client(daemon)
+            client.wait_for_every_version("alexnet", (1, 2))
+            added = metric(daemon, "paramd_store_sealed_bytes") - one
+            memory = client.info("alexnet", version=2).memory
+        print(f"the second version of AlexNet adds {added:.0f} bytes")
+        # The weights as they are packed, the page of the biases, and the manifest's few.
+        self.assertGreaterEqual(added, 4_097_000 * 4)
+        self.assertLessEqual(added, 4096 * 1024 * 4 + 64 * 1024)
+        self.assertLessEqual(memory.unique_bytes, 4096 * 1024 * 4 + 64 * 1024)
+
+    def test_what_paramd_counts_is_what_the_system_counts(self):
+        place("alexnet", self.repository / "alexnet/1")
+        with ParamdProcess(self.repository) as daemon:
+            Client(daemon).predict("alexnet", self.images(8))
+            lines = {
+                kind: metric(daemon, "paramd_memory_ledger_bytes", kind=kind)
+                for kind in ("parameters", "allocator", "arenas", "baseline")
+            }
+            keeper = 0
+            if len(processes(daemon)) > 1:  # The keeper has no metrics: a baseline is all it is.
+                status = pathlib.Path(f"/proc/{daemon.process.pid}/status").read_text()
+                keeper = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon:")) * 1024
+            system = status_bytes(daemon, "RssAnon") + memfd_bytes(daemon)
+        ledger = sum(lines.values()) + keeper
+        print(f"paramd counts {ledger:.0f} bytes {lines}, keeper {keeper}; the system {system}: {ledger / system:.4f}")
+        self.assertGreaterEqual(lines["parameters"], 200e6)
+        self.assertLessEqual(abs(ledger / system - 1), 0.05)
 
 
 if __name__ == "__main__":

@@ -33,5 +33,32 @@ TEST(Admission, ThePeakIsMeasuredAgainstTheMachine) {
                              HasSubstr("30 scratch"))));
 }
 
+TEST(Admission, WhatGoesFirstMakesRoomInBothAndIsNamed) {
+  const AdmissionNeed need{.parameter_bytes = 60, .scratch_bytes = 30, .arena_bytes = 10};
+  AdmissionRoom room{.store_capacity_bytes = 100, .store_used_bytes = 90, .available_bytes = 50};
+  EXPECT_FALSE(Admit("m/1", need, room).ok());
+  room.freed_bytes = 50;
+  EXPECT_OK(Admit("m/1", need, room));
+  room.freed_bytes = 49;
+  EXPECT_THAT(Admit("m/1", need, room),
+              StatusIs(absl::StatusCode::kResourceExhausted,
+                       AllOf(HasSubstr("59 of the store's 100"), HasSubstr("49 are freed"))));
+  room.freed_bytes = 1000;  // More than is used: no more room than there is.
+  EXPECT_EQ(room.store_left(), 100u);
+}
+
+TEST(Admission, TheTighterLimitIsShownInItsOwnTerms) {
+  const AdmissionNeed need{.parameter_bytes = 60, .scratch_bytes = 30, .arena_bytes = 10};
+  AdmissionMargin margin = TighterLimit(
+      need, {.store_capacity_bytes = 100, .store_used_bytes = 30, .available_bytes = 1000});
+  EXPECT_EQ(margin.needed_bytes, 60u);
+  EXPECT_EQ(margin.left_bytes, 70u);
+  EXPECT_TRUE(margin.fits());
+  margin = TighterLimit(need, {.store_capacity_bytes = 1000, .available_bytes = 99});
+  EXPECT_EQ(margin.needed_bytes, 100u);
+  EXPECT_EQ(margin.left_bytes, 99u);
+  EXPECT_FALSE(margin.fits());
+}
+
 }  // namespace
 }  // namespace paramd

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cmath>
 #include <fstream>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -181,6 +183,37 @@ TEST_F(ModelLoaderTest, AWeightThatIsReadPackedOnlyIsKeptPackedOnly) {
   const ParameterSet& set = loaded.model->parameters();
   EXPECT_EQ(set.FindEntry(set.FindParameter("w0")->content_id), nullptr);
   EXPECT_LE(StoreBytes(), 256u * 256 * 4 + (64 << 10));
+}
+
+TEST_F(ModelLoaderTest, ANaNAmongTrainedParametersIsNamedAndRefused) {
+  OnnxBuilder builder;
+  builder.Input("x", DType::kF32, {"N", "2"});
+  builder.Floats("w", {2, 3}, {1, 2, 3, 4, std::nanf(""), 6});
+  // No parameter: masks may hold anything.
+  builder.Floats("mask", {3}, {0, -std::numeric_limits<float>::infinity(), 0});
+  builder.Node("MatMul", {"x", "w"}, {"y"});
+  builder.Node("Max", {"y", "mask"}, {"z"});
+  builder.Output("z", DType::kF32, {"N", "3"});
+  EXPECT_THAT(Load(builder.Build()).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("parameter 'w'"), HasSubstr("NaN at element 4"))));
+  EXPECT_EQ(StoreBytes(), 0u);
+  EXPECT_EQ(ReservedBytes(), 0u);
+}
+
+TEST_F(ModelLoaderTest, ReadsNoFasterThanItsLimit) {
+  FakeClock clock;
+  absl::Duration slept;
+  RateLimit rate(&clock, 1 << 20, [&](absl::Duration wait) {
+    slept += wait;
+    clock.Advance(wait);
+  });
+  ModelLoadOptions options;
+  options.rate = &rate;
+  // Four weights of a MiB each: the first at once, each other after a second.
+  ASSERT_OK(Load(Layers(4, 512, 1), options).status());
+  EXPECT_GE(slept, absl::Seconds(2.9));
+  EXPECT_LE(slept, absl::Seconds(4.1));
 }
 
 TEST_F(ModelLoaderTest, AModelThatDoesNotFitIsRefusedWithBothNumbers) {

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -35,6 +37,15 @@ std::string Classifier(uint32_t seed, int64_t classes = 4) {
   builder.Node("MatMul", {"r", "head"}, {"y"});
   builder.Output("y", DType::kF32, {"N", std::to_string(classes)});
   return builder.Build();
+}
+
+// The request of 64 ones, and what is expected of it.
+std::string GoldenOnes(const std::string& y, const std::string& more = "") {
+  std::string ones = "1";
+  for (int i = 1; i < 64; ++i) ones += ", 1";
+  return R"({"inputs": {"x": {"dtype": "f32", "shape": [1, 64], "data": [)" + ones +
+         R"(]}}, "outputs": {"y": {"dtype": "f32", "shape": [1, 4], "data": )" + y + "}}" + more +
+         "}";
 }
 
 // A machine whose worker can be replaced; the table is what the keeper has.
@@ -240,12 +251,113 @@ TEST_F(ModelLoadingTest, AVersionThatFailsAtAnyStageLeavesTheOldOneHeld) {
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kDataLoss, HasSubstr("model.onnx")));
   after();
 
+  // A parameter that is not a number.
+  OnnxBuilder broken;
+  broken.Input("x", DType::kF32, {"N", "64"});
+  std::vector<float> head(64 * 4, 0.5f);
+  head[17] = std::nanf("");
+  broken.Floats("head", {64, 4}, head);
+  broken.Node("MatMul", {"x", "head"}, {"y"});
+  broken.Output("y", DType::kF32, {"N", "4"});
+  WriteVersion(2, broken.Build());
+  EXPECT_THAT(Load(2).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("'head'"), HasSubstr("NaN at element 17"))));
+  after();
+
+  // A golden request that it answers otherwise.
+  WriteVersion(2, good);
+  folder_.Write("m/2/golden/one.json", GoldenOnes("[1, 2, 3, 4]"));
+  EXPECT_THAT(Load(2).status(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                         AllOf(HasSubstr("golden/one.json, output 'y'"),
+                                               HasSubstr("expected "), HasSubstr("it answers "))));
+  after();
+  folder_.Write("m/2/golden/one.json", "{");
+  EXPECT_THAT(Load(2).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("golden/one.json")));
+  after();
+  std::filesystem::remove_all(folder_.path("m/2/golden"));
+
   // Another shape than the configuration declares.
   WriteVersion(2, good);
   model_config_.outputs.push_back({.name = "y", .dtype = DType::kF32, .dims = {-1, 5}});
   EXPECT_THAT(Load(2).status(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("y")));
   model_config_.outputs.clear();
   after();
+}
+
+TEST_F(ModelLoadingTest, AVersionThatAnswersItsGoldenRequestsPassesTheGate) {
+  // What the first version answers is what the second one, of equal weights, must.
+  WriteVersion(1, Classifier(1));
+  std::string y;
+  {
+    ASSERT_OK_AND_ASSIGN(const LoadedModel loaded, Load(1));
+    std::vector<Tensor> inputs;
+    inputs.push_back(Tensor::Of<float>(DType::kF32, Shape{1, 64}, std::vector<float>(64, 1.0f)));
+    ASSERT_OK_AND_ASSIGN(const std::vector<Tensor> outputs, RunModel(*loaded.model, inputs));
+    const absl::Span<const float> values = outputs[0].view().as<float>();
+    for (const float value : values) {
+      y += (y.empty() ? "[" : ", ") + std::to_string(value);
+    }
+    y += "]";
+  }
+  WriteVersion(2, Classifier(1));
+  folder_.Write("m/2/golden/one.json", GoldenOnes(y));
+  stages_.clear();
+  ASSERT_OK(Load(2).status());
+  EXPECT_EQ(stages_.back(), "gate");
+  // The configuration's tolerance holds where the file has none.
+  WriteVersion(3, Classifier(2));
+  folder_.Write("m/3/golden/one.json", GoldenOnes(y));
+  EXPECT_THAT(Load(3).status(), StatusIs(absl::StatusCode::kFailedPrecondition));
+  model_config_.gate_tolerance = 1e6;
+  EXPECT_OK(Load(3).status());
+  folder_.Write("m/3/golden/one.json", GoldenOnes(y, ", \"tolerance\": 0.001"));
+  EXPECT_THAT(Load(3, "r2").status(), StatusIs(absl::StatusCode::kFailedPrecondition));
+  // Restoring asks nobody: it has passed.
+  StartWorker();
+  folder_.Write("m/2/golden/one.json", GoldenOnes("[9, 9, 9, 9]"));
+  ASSERT_OK(Load(2).status());
+}
+
+TEST_F(ModelLoadingTest, APlanSaysWhatTheLoadWillAddAndWhatWouldGoFirst) {
+  WriteVersion(1, Classifier(1));
+  LoadRequest request = Request(1, "r1");
+  ASSERT_OK_AND_ASSIGN(LoadPlan plan, loading_->Plan(request, {}));
+  EXPECT_OK(plan.verdict);
+  EXPECT_EQ(plan.model, "m");
+  EXPECT_EQ(plan.version, 1);
+  EXPECT_GE(plan.parameter_bytes, (64u * 512 + 512 * 4) * 4);
+  EXPECT_EQ(plan.resident_bytes, 0u);
+  EXPECT_EQ(plan.capacity_bytes, uint64_t{1} << 30);
+  EXPECT_GE(plan.left_bytes, plan.needed_bytes);
+  EXPECT_EQ(table_.usage().sealed_bytes, 0u);
+
+  ASSERT_OK_AND_ASSIGN(const LoadedModel loaded, Load(1));
+  // Held as it is: nothing is needed, and no file is opened for saying so.
+  std::filesystem::remove_all(folder_.path("m"));
+  ASSERT_OK_AND_ASSIGN(plan, loading_->Plan(request, {}));
+  EXPECT_EQ(plan.resident_bytes, plan.parameter_bytes);
+  EXPECT_EQ(plan.parameter_bytes, table_.usage().sealed_bytes);
+  EXPECT_EQ(plan.needed_bytes, 0u);
+
+  WriteVersion(2, Classifier(2));
+  const VersionId goes_first[] = {{"m", 1}};
+  ASSERT_OK_AND_ASSIGN(plan, loading_->Plan(Request(2, "r1"), goes_first));
+  EXPECT_EQ(plan.freed_bytes, loaded.model->parameters().unique_bytes());
+  EXPECT_GT(plan.resident_bytes, 64u * 512 * 4 - 1);  // The base is shared.
+}
+
+TEST_F(ModelLoadingTest, BytesReadAreTold) {
+  WriteVersion(1, Classifier(1));
+  std::atomic<uint64_t> read{0};
+  ModelLoading loading(config_, StreamPlan(), directory_.get(), store_.get(), Clock::Real(),
+                       ModelLoadingOptions{.on_read = [&](const std::string& model, uint64_t n) {
+                         EXPECT_EQ(model, "m");
+                         read += n;
+                       }});
+  ASSERT_OK(loading.Load(Request(1, "r1"), [](const LoadNote&) {}).status());
+  EXPECT_EQ(read.load(), (64u * 512 + 512 * 4) * 4);
 }
 
 TEST_F(ModelLoadingTest, TooLargeIsRefusedWithBothNumbers) {
