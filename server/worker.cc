@@ -271,6 +271,9 @@ absl::Status Worker::Impl::StartAdministration() {
                                .routing = &routing_,
                                .keeper = keeper_.get(),
                                .active = serves_};
+  parts.plan = [this](const PlanRequest& request) {
+    return loading_->Plan(request.load, request.goes_first);
+  };
   if (trail_ != nullptr) parts.quarantined = trail_->Quarantined();
   PARAMD_ASSIGN_OR_RETURN(administration_, Administration::Create(config_, std::move(parts)));
   return absl::OkStatus();
@@ -441,6 +444,7 @@ void Worker::Impl::PublishHealth(const ServingStatus& status) {
   const bool ready = !stopping && (config_.strict_readiness ? status.all_ready : status.settled);
   doors_->SetHealth("", ready);
   metrics_->SetReady(ready);
+  metrics_->SetCrashes(welcome_.crashes, trail_ == nullptr ? 0 : trail_->quarantined());
   if (!stopping) loading_->ReleaseUnserved(status);
   if (post_) post_(MainEvent::kLook);
 }
@@ -451,6 +455,8 @@ std::string Worker::Impl::RenderStatus() const {
                      .started = started_,
                      .readiness = Readiness(),
                      .serving = versions_->status(),
+                     .crashes = welcome_.crashes,
+                     .quarantined = trail_ == nullptr ? 0 : trail_->quarantined(),
                      .executor = executor_->state(),
                      .streams = streams_.streams,
                      .threads_per_stream = streams_.threads_per_stream,
