@@ -15,6 +15,11 @@ std::string Since(absl::Time then, absl::Time now) {
 void AppendModel(const ModelStatus& model, absl::Time now, std::string* page) {
   StrAppend(page, "\n", model.name, model.ready ? "" : model.failed ? "  FAILED" : "  not ready");
   if (model.default_version != 0) StrAppend(page, "  default=", model.default_version);
+  for (const DesiredName& name : model.names) {
+    if (name.name != "default" || name.version != model.default_version) {
+      StrAppend(page, "  ", name.name, "->", name.version);
+    }
+  }
   StrAppend(page, "\n");
   if (!model.error.empty()) StrAppend(page, "  error: ", model.error, "\n");
   for (const VersionStatus& version : model.versions) {
@@ -25,6 +30,7 @@ void AppendModel(const ModelStatus& model, absl::Time now, std::string* page) {
                             version.weights.generation, version.weights.weights_id.substr(0, 12),
                             version.holders, absl::FormatDuration(version.load_took));
     }
+    if (version.desired && !version.why.empty()) StrAppend(page, "\n           ", version.why);
     if (!version.reason.empty()) StrAppend(page, "\n           ", version.reason);
     StrAppend(page, "\n");
   }
@@ -36,7 +42,8 @@ std::string StatusPage(const StatusPageInput& input) {
   std::string page =
       StrCat(input.build, "\nup ", Since(input.started, input.now), ", ",
              input.readiness.ok() ? "ready" : "not ready: ", FromAbsl(input.readiness.message()),
-             "\n\nMODELS\n");
+             "\n", input.crashes, " crashes of workers, ", input.quarantined,
+             " versions in quarantine\n\nMODELS\n");
   if (input.serving.models.empty()) StrAppend(&page, "\nnone\n");
   for (const ModelStatus& model : input.serving.models) AppendModel(model, input.now, &page);
   absl::StrAppendFormat(&page,

@@ -22,6 +22,8 @@ struct StatusPageInput {
   absl::Time started;
   absl::Status readiness;
   ServingStatus serving;
+  uint64_t crashes = 0;  // Of workers, as the keeper counted them.
+  size_t quarantined = 0;
   Executor::State executor;
   int streams = 0;
   int threads_per_stream = 0;
