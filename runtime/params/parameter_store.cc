@@ -83,7 +83,7 @@ absl::StatusOr<std::unique_ptr<ParameterStore>> ParameterStore::Create(
 
 ParameterStore::~ParameterStore() {
   MutexLock lock(&mutex_);
-  CHECK(sets_.empty()) << sets_.size() << " parameter sets outlive their store";
+  CHECK_EQ(sets_.size(), 0u) << "parameter sets outlive their store";
   CHECK_EQ(mapped_segments_, 0) << "segments are still referenced while their store goes";
 }
 
