@@ -105,12 +105,12 @@ absl::StatusOr<StoredState> StateController::ReadStored(DesiredState* state) con
   return stored;
 }
 
-absl::StatusOr<uint64_t> StateController::Commit(Edit edit) {
+absl::StatusOr<uint64_t> StateController::CommitAt(EditAt edit) {
   for (int attempt = 0; attempt < kCommitAttemptsMax; ++attempt) {
     DesiredState before;
     PARAMD_ASSIGN_OR_RETURN(const StoredState stored, ReadStored(&before));
     DesiredState after = before;
-    PARAMD_RETURN_IF_ERROR(edit(&after));
+    PARAMD_RETURN_IF_ERROR(edit(&after, stored.revision));
     if (after == before) {
       Adopt(stored.revision, std::move(after));
       return stored.revision;
@@ -127,15 +127,22 @@ absl::StatusOr<uint64_t> StateController::Commit(Edit edit) {
   return absl::AbortedError("the desired state is changed by others all the time");
 }
 
+absl::StatusOr<uint64_t> StateController::Commit(Edit edit) {
+  return CommitAt([&edit](DesiredState* state, uint64_t) { return edit(state); });
+}
+
 absl::StatusOr<uint64_t> StateController::CommitIfActive(Edit edit) {
-  {
-    MutexLock lock(&mutex_);
-    if (shut_down_) return absl::CancelledError("the daemon is stopping");
-    if (!active_) {
-      return absl::UnavailableError("another process of this daemon has taken over; try again");
-    }
-  }
+  PARAMD_RETURN_IF_ERROR(CheckActive());
   return Commit(edit);
+}
+
+absl::Status StateController::CheckActive() const {
+  MutexLock lock(&mutex_);
+  if (shut_down_) return absl::CancelledError("the daemon is stopping");
+  if (!active_) {
+    return absl::UnavailableError("another process of this daemon has taken over; try again");
+  }
+  return absl::OkStatus();
 }
 
 void StateController::Adopt(uint64_t revision, DesiredState state) {
@@ -257,7 +264,8 @@ void StateController::PromoteNew(const ServingStatus& status) {
   std::vector<VersionId> came_up;
   {
     MutexLock lock(&mutex_);
-    if (!active_ || shut_down_) return;
+    // What is not in force yet may unload what serves now; there will be news.
+    if (!active_ || shut_down_ || status.revision < revision_) return;
     for (const ModelStatus& model : status.models) {
       const WantedModel* const wanted = state_.FindModel(model.name);
       if (wanted == nullptr) continue;
@@ -271,12 +279,16 @@ void StateController::PromoteNew(const ServingStatus& status) {
   }
   if (came_up.empty()) return;
   // In ascending order, so that `previous` is the one below the highest.
-  const absl::Status committed = CommitIfActive([&](DesiredState* state) {
+  bool overtaken = false;
+  const absl::Status committed = CommitAt([&](DesiredState* state, uint64_t revision) {
+                                   overtaken = revision > status.revision;
                                    for (const VersionId& id : came_up) {
-                                     VersionCameUp(id.model, id.number, Now(), state);
+                                     if (!overtaken)
+                                       VersionCameUp(id.model, id.number, Now(), state);
                                    }
                                    return absl::OkStatus();
                                  }).status();
+  if (committed.ok() && overtaken) return;
   for (const VersionId& id : came_up) {
     if (committed.ok()) {
       LOG(INFO) << id.model << "/" << id.number << " is the default now";
@@ -505,35 +517,47 @@ absl::Status StateController::Unload(const std::string& model, std::optional<int
   return absl::OkStatus();
 }
 
-absl::StatusOr<NameState> StateController::PublishName(const std::string& model, Edit edit,
-                                                       const NameEntry* moved) {
-  PARAMD_ASSIGN_OR_RETURN(const uint64_t revision, CommitIfActive(edit));
-  PARAMD_RETURN_IF_ERROR(WaitUntilPublished(revision));
-  LOG(INFO) << "'" << moved->name << "' of " << model << " points at version " << moved->version;
-  return ToState(*moved);
+absl::StatusOr<NameState> StateController::MoveName(
+    const std::string& model, absl::FunctionRef<absl::StatusOr<NameEntry>(DesiredState*)> move) {
+  PARAMD_RETURN_IF_ERROR(CheckActive());
+  NameEntry moved;
+  bool behind = false;
+  // A version counts as serving only once all that was decided before is in
+  // force: an earlier edit may be about to unload it.
+  const auto edit = [&](DesiredState* state, uint64_t revision) -> absl::Status {
+    // The document first: it knows whether there is such a model.
+    PARAMD_ASSIGN_OR_RETURN(moved, move(state));
+    const ServingStatus status = parts_.versions->status();
+    behind = status.revision < revision;
+    return behind ? absl::AbortedError("what serves is not what is desired yet")
+                  : CheckServes(status, model, moved.version);
+  };
+  absl::StatusOr<uint64_t> revision = CommitAt(edit);
+  for (int attempt = 0; behind && attempt < kCommitAttemptsMax; ++attempt) {
+    PARAMD_ASSIGN_OR_RETURN(const uint64_t now,
+                            CommitIfActive([](DesiredState*) { return absl::OkStatus(); }));
+    PARAMD_RETURN_IF_ERROR(WaitUntilPublished(now));
+    behind = false;
+    revision = CommitAt(edit);
+  }
+  PARAMD_RETURN_IF_ERROR(revision.status());
+  PARAMD_RETURN_IF_ERROR(WaitUntilPublished(*revision));
+  LOG(INFO) << "'" << moved.name << "' of " << model << " points at version " << moved.version;
+  return ToState(moved);
 }
 
 absl::StatusOr<NameState> StateController::Promote(const std::string& model,
                                                    const std::string& name, int64_t version) {
-  const std::string wanted = name.empty() ? std::string(kDefaultName) : name;
-  NameEntry moved;
-  const auto edit = [&](DesiredState* state) -> absl::Status {
-    // The document first: it knows whether there is such a model.
-    PARAMD_ASSIGN_OR_RETURN(moved, PointName(model, wanted, version, Now(), state));
-    return CheckServes(parts_.versions->status(), model, version);
-  };
-  return PublishName(model, edit, &moved);
+  return MoveName(model, [&](DesiredState* state) {
+    return PointName(model, name.empty() ? kDefaultName : name, version, Now(), state);
+  });
 }
 
 absl::StatusOr<NameState> StateController::Rollback(const std::string& model,
                                                     const std::string& name) {
-  const std::string wanted = name.empty() ? std::string(kDefaultName) : name;
-  NameEntry moved;
-  const auto edit = [&](DesiredState* state) -> absl::Status {
-    PARAMD_ASSIGN_OR_RETURN(moved, RollBackName(model, wanted, Now(), state));
-    return CheckServes(parts_.versions->status(), model, moved.version);
-  };
-  return PublishName(model, edit, &moved);
+  return MoveName(model, [&](DesiredState* state) {
+    return RollBackName(model, name.empty() ? kDefaultName : name, Now(), state);
+  });
 }
 
 absl::StatusOr<NameState> StateController::RemoveName(const std::string& model,

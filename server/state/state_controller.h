@@ -114,12 +114,16 @@ class StateController final : public ModelAdmin {
 
  private:
   using Edit = absl::FunctionRef<absl::Status(DesiredState*)>;
+  // Is told which revision it edits.
+  using EditAt = absl::FunctionRef<absl::Status(DesiredState*, uint64_t revision)>;
 
   absl::StatusOr<StoredState> ReadStored(DesiredState* state) const;
   // The revision at which the edit is in the document.
+  absl::StatusOr<uint64_t> CommitAt(EditAt edit);
   absl::StatusOr<uint64_t> Commit(Edit edit);
   // Commit, for those who may edit only while this is active.
   absl::StatusOr<uint64_t> CommitIfActive(Edit edit);
+  absl::Status CheckActive() const;
   void Adopt(uint64_t revision, DesiredState state);
   std::vector<DesiredModel> Wishes(const DesiredState& state) const;
 
@@ -137,8 +141,9 @@ class StateController final : public ModelAdmin {
   // Nothing: not yet. Else OK, or the first error.
   std::optional<absl::Status> OutcomeOf(const std::string& model,
                                         const std::vector<int64_t>& numbers) const;
-  absl::StatusOr<NameState> PublishName(const std::string& model, Edit edit,
-                                        const NameEntry* moved);
+  // Moves a name and returns when requests see it.
+  absl::StatusOr<NameState> MoveName(
+      const std::string& model, absl::FunctionRef<absl::StatusOr<NameEntry>(DesiredState*)> move);
 
   void PromoteNew(const ServingStatus& status);
   void ArmExpiry(absl::Time next);

@@ -100,8 +100,17 @@ void ApplyVersion(const ListedVersion& listed, WantedModel* model) {
   version->selected = listed.selected && !version->unloaded;
 }
 
+bool AnyWanted(const WantedModel& model) {
+  return std::any_of(model.versions.begin(), model.versions.end(),
+                     [&model](const WantedVersion& version) { return IsWanted(model, version); });
+}
+
 // The model itself is well and is not unloaded.
 void ApplyWell(const ListedModel& listed, WantedModel* model) {
+  std::vector<int64_t> selected_before;
+  for (const WantedVersion& version : model->versions) {
+    if (version.selected) selected_before.push_back(version.number);
+  }
   model->error.clear();
   model->config = listed.config;
   model->policy = CutTo(listed.policy, 1000);
@@ -116,6 +125,14 @@ void ApplyWell(const ListedModel& listed, WantedModel* model) {
     version.error.clear();
   }
   for (const ListedVersion& version : listed.versions) ApplyVersion(version, model);
+  if (!AnyWanted(*model)) {
+    // All that the policy selects now was unloaded by an operator, or is broken:
+    // that is no reason to take away what serves.
+    for (const int64_t number : selected_before) {
+      WantedVersion* const version = model->FindVersion(number);
+      version->selected = !version->unloaded && version->error.empty();
+    }
+  }
   Prune(model);
 }
 
@@ -350,6 +367,14 @@ absl::Status UnloadVersion(std::string_view name, int64_t number, bool force, De
                                                 "' points at version ", number,
                                                 "; promote another version first, or force it"));
   }
+  const bool is_last =
+      IsWanted(*model, *version) &&
+      std::count_if(model->versions.begin(), model->versions.end(),
+                    [model](const WantedVersion& known) { return IsWanted(*model, known); }) == 1;
+  if (is_last && !force) {
+    return absl::FailedPreconditionError(StrCat("version ", number, " is the only one of model '",
+                                                model->name, "'; unload the model, or force it"));
+  }
   std::erase_if(model->names, [number](const NameEntry& entry) { return entry.version == number; });
   version->selected = false;
   version->requested = false;
@@ -454,6 +479,8 @@ bool Expire(absl::Time now, DesiredState* state) {
     for (WantedVersion& version : model.versions) {
       if (!version.keep_until || *version.keep_until > now) continue;
       version.keep_until.reset();
+      // Time alone does not take a model's last version away.
+      if (!AnyWanted(model)) version.requested = true;
       changed = true;
     }
     if (changed) Prune(&model);

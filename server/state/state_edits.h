@@ -88,7 +88,8 @@ absl::Status LoadSelected(const ListedModel& listed, DesiredState* state);
 // This version as well. A model that was not served before gets only it.
 absl::Status LoadVersion(const ListedModel& listed, int64_t number, DesiredState* state);
 
-// With `force` the names that point at it go too.
+// Without `force` not one that a name points at, nor the only one; with it the
+// names go too.
 absl::Status UnloadVersion(std::string_view model, int64_t number, bool force, DesiredState* state);
 absl::Status UnloadModel(std::string_view model, DesiredState* state);
 

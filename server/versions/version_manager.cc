@@ -135,8 +135,15 @@ class VersionManager::Impl {
       for (DesiredVersion& version : model.versions) Want(model, std::move(version), &record);
     }
     for (auto& [name, record] : models_) {
-      if (record.desired) continue;
-      for (const auto& version : record.versions) version->desired = false;
+      if (!record.desired) {
+        for (const auto& version : record.versions) version->desired = false;
+      }
+      // Who is asked for again after nobody wanted it starts anew.
+      std::erase_if(record.failures, [&versions = record.versions](const auto& failure) {
+        return std::none_of(versions.begin(), versions.end(), [&failure](const auto& version) {
+          return version->desired && version->version.number == failure.first;
+        });
+      });
     }
   }
 

@@ -193,6 +193,18 @@ TEST_F(StateEditsTest, UnloadRefusesWhatANamePointsAtUnlessForced) {
   EXPECT_THAT(Wanted(), ElementsAre(1, 2));
 }
 
+TEST_F(StateEditsTest, NothingButForceTakesAModelsLastVersion) {
+  Apply(Listed({1, 2}, 2));
+  ASSERT_OK(UnloadVersion(kModel, 2, false, &state_));
+  EXPECT_THAT(UnloadVersion(kModel, 1, false, &state_),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("only one")));
+  Apply(Listed({1, 2}, 1));  // Only 2 is selected, and that was unloaded.
+  EXPECT_THAT(Wanted(), ElementsAre(1));
+  CameUp(1);
+  ASSERT_OK(UnloadVersion(kModel, 1, true, &state_));
+  EXPECT_THAT(Wanted(), ElementsAre());
+}
+
 TEST_F(StateEditsTest, AnUnloadedModelStaysSoUntilSomebodyAsks) {
   Apply(Listed({1}));
   CameUp(1);

@@ -59,6 +59,32 @@ TEST(RoutingSnapshot, SaysWhatIsMissing) {
   EXPECT_LT(huge.message().size(), 200u);
 }
 
+TEST(RoutingSnapshot, LabelsPointAtVersions) {
+  RoutingTable table;
+  table.Publish(Snapshot({{.model = "a",
+                           .serving = {Handle("a", 1), Handle("a", 3)},
+                           .default_number = 3,
+                           .coming_numbers = {4},
+                           .names = {{"stable", 1}, {"next", 4}, {"lost", 7}}}}));
+  ASSERT_OK_AND_ASSIGN(const ModelHandle stable, table.Find("a", {.label = "stable"}));
+  EXPECT_EQ(stable->id().number, 1);
+  EXPECT_THAT(table.Find("a", {.label = "canary"}),
+              StatusIs(absl::StatusCode::kNotFound,
+                       HasSubstr("it has 'default', 'stable', 'next', 'lost'")));
+  EXPECT_THAT(table.Find("a", {.label = "next"}),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("label 'next' points at")));
+  EXPECT_THAT(table.Find("a", {.number = 4}), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(table.Find("a", {.label = "lost"}),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("does not serve; serving: 1, 3")));
+}
+
+TEST(RoutingSnapshot, NoOtherVersionAnswersForADefaultThatIsOnItsWay) {
+  RoutingTable table;
+  table.Publish(Snapshot({{.model = "a", .serving = {Handle("a", 3)}, .default_coming = true}}));
+  EXPECT_THAT(table.Find("a", {}), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_OK(table.Find("a", {.number = 3}).status());
+}
+
 TEST(RoutingTable, NoHandleOfTheOldSnapshotCanBeHadAfterPublish) {
   std::atomic<int> retired{0};
   RoutingTable table;

@@ -5,6 +5,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/fake_clock.h"
 
 namespace paramd {
 namespace {
@@ -56,6 +57,39 @@ TEST(TaskLoop, RunsOnItsThreads) {
   }
   loop.Stop();
   EXPECT_EQ(started, 3);
+}
+
+TEST(TaskLoop, TimedTasksRunWhenTheyAreDueAndBeforeTheOthers) {
+  FakeClock clock;
+  TaskLoop loop(&clock);
+  std::string ran;
+  loop.PostAt(clock.Now() + absl::Seconds(2), [&ran] { ran += "late "; });
+  loop.PostAt(clock.Now() + absl::Seconds(1), [&ran] { ran += "early "; });
+  EXPECT_FALSE(loop.RunOne());
+  clock.Advance(absl::Seconds(2));
+  loop.Post([&ran] { ran += "now"; });
+  while (loop.RunOne()) {
+  }
+  EXPECT_EQ(ran, "early late now");
+  loop.PostAt(clock.Now(), [&ran] { ran += "dropped"; });
+  loop.Stop();
+  EXPECT_FALSE(loop.RunOne());
+}
+
+TEST(TaskLoop, AThreadWakesForATimedTask) {
+  TaskLoop loop;
+  Mutex mutex;
+  CondVar changed;
+  bool ran = false;
+  loop.Start(1, nullptr);
+  loop.PostAt(Clock::Real()->Now() + absl::Hours(1), [] { FAIL(); });
+  loop.PostAt(Clock::Real()->Now() + absl::Milliseconds(1), [&] {
+    MutexLock lock(&mutex);
+    ran = true;
+    changed.SignalAll();
+  });
+  MutexLock lock(&mutex);
+  while (!ran) changed.Wait(&mutex);
 }
 
 }  // namespace

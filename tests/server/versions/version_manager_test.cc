@@ -154,6 +154,168 @@ TEST(VersionManager, MemoryFirstMakesRoomAndComesBackIfTheNewOneFails) {
   EXPECT_EQ(rig.alive, 1);
 }
 
+TEST(VersionManager, NamesMoveInOneSnapshotAndTheListSaysWhenItIsPublished) {
+  VersionsRig rig;
+  rig.names = {{"default", 1}, {"stable", 2}};
+  rig.Want({{"a", {1, 2}}});
+  rig.Settle();
+  EXPECT_EQ(DefaultNumber(rig, "a"), 1);  // Not the highest: the one that is named.
+  EXPECT_EQ((*rig.Find("a", {.label = "stable"}))->id().number, 2);
+  DesiredModel model = {.name = "a"};
+  model.versions = {{.number = 1, .directory = "a/1", .revision = "r1"},
+                    {.number = 2, .directory = "a/2", .revision = "r1"}};
+  model.names = {{"default", 2}};
+  bool published = false;
+  rig.manager->SetDesired({model}, {.revision = 7, .on_published = [&] {
+                                      published = true;
+                                      EXPECT_EQ(DefaultNumber(rig, "a"), 2);
+                                    }});
+  EXPECT_FALSE(published);
+  EXPECT_TRUE(rig.manager->RunControl());
+  EXPECT_TRUE(published);
+  EXPECT_EQ(rig.manager->status().revision, 7u);
+  EXPECT_THAT(rig.Find("a", {.label = "stable"}), StatusIs(absl::StatusCode::kNotFound));
+
+  // A list that was overtaken changes nothing, but who waits for it is told.
+  model.names = {{"default", 1}};
+  published = false;
+  rig.manager->SetDesired({model}, {.revision = 6, .on_published = [&] { published = true; }});
+  rig.Settle();
+  EXPECT_TRUE(published);
+  EXPECT_EQ(DefaultNumber(rig, "a"), 2);
+  EXPECT_EQ(rig.manager->status().models[0].names[0].version, 2);
+}
+
+TEST(VersionManager, ADefaultThatFailedIsAnsweredByTheHighestThatServes) {
+  VersionsRig rig;
+  rig.failures["a/2"] = absl::DataLossError("truncated");
+  rig.names = {{"default", 2}};
+  rig.Want({{"a", {1, 2}}});
+  rig.Control();
+  EXPECT_TRUE(rig.manager->RunLoad());  // 2 first: it is the default.
+  EXPECT_TRUE(rig.manager->RunLoad());
+  rig.Control();
+  EXPECT_EQ(DefaultNumber(rig, "a"), 1);
+}
+
+TEST(VersionManager, NobodyElseAnswersForADefaultThatIsOnItsWay) {
+  VersionsRig rig;
+  rig.Want({{"a", {2}}});
+  rig.Settle();
+  rig.names = {{"default", 1}};
+  rig.Want({{"a", {1, 2}}});
+  rig.Control();
+  EXPECT_THAT(rig.Find("a"), StatusIs(absl::StatusCode::kUnavailable));
+  rig.Settle();
+  EXPECT_EQ(DefaultNumber(rig, "a"), 1);
+}
+
+TEST(VersionManager, FilesThatKeepFailingAreTriedLessAndLessOften) {
+  VersionsRig rig;
+  rig.failures["a/1"] = absl::DataLossError("truncated");
+  const auto rewrite = [&rig](int n) {
+    rig.revision = StrCat("r", n);
+    rig.Want({{"a", {1}}});
+    rig.Settle();
+  };
+  rewrite(0);
+  rewrite(1);  // A fix is taken at once.
+  EXPECT_EQ(rig.metrics.load_failures, 2);
+  rewrite(2);
+  EXPECT_EQ(rig.metrics.load_failures, 2);  // Now it waits a second,
+  EXPECT_EQ(rig.StatesOf("a"), "1:pending");
+  ServingStatus status = rig.manager->status();
+  EXPECT_TRUE(status.settled);
+  EXPECT_TRUE(status.models[0].failed);
+  EXPECT_THAT(status.models[0].versions[0].reason, HasSubstr("it failed: truncated"));
+  rewrite(3);
+  rig.fake_clock.Advance(absl::Seconds(1));
+  rig.Settle();
+  EXPECT_EQ(rig.metrics.load_failures, 3);  // and reads the newest files once;
+  rewrite(4);
+  rig.fake_clock.Advance(absl::Seconds(1));
+  rig.Settle();
+  EXPECT_EQ(rig.metrics.load_failures, 3);  // then two seconds, and so on.
+  rig.attempt = 1;
+  rig.Want({{"a", {1}}});  // Who asks does not wait,
+  rig.Settle();
+  EXPECT_EQ(rig.metrics.load_failures, 4);
+  rig.fake_clock.Advance(absl::Hours(1));
+  rig.Settle();
+  EXPECT_EQ(rig.metrics.load_failures, 4);  // and time alone tries nothing.
+  rig.failures.clear();
+  rig.attempt = 2;
+  rig.Want({{"a", {1}}});
+  rig.Settle();
+  EXPECT_EQ(rig.StatesOf("a"), "1:serving");
+  EXPECT_EQ(rig.manager->status().models[0].versions[0].reason, "");
+}
+
+TEST(VersionManager, ARefusedVersionIsAFailedOne) {
+  VersionsRig rig;
+  DesiredModel model = {.name = "a"};
+  model.versions = {{.number = 1, .directory = "a/1", .revision = "r1"},
+                    {.number = 2, .directory = "a/2", .revision = "r1", .refusal = "crashed"}};
+  rig.manager->SetDesired({model});
+  rig.Settle();
+  EXPECT_EQ(rig.StatesOf("a"), "1:serving 2:failed");
+  EXPECT_EQ(rig.manager->status().models[0].versions[1].reason, "crashed");
+  EXPECT_EQ(rig.loads, 1);
+  model.versions[1].refusal = "";
+  model.versions[1].attempt = 1;
+  rig.manager->SetDesired({model});
+  rig.Settle();
+  EXPECT_EQ(rig.StatesOf("a"), "1:serving 2:serving");
+}
+
+TEST(VersionManager, MemoryFirstKnowsItsFallbackAlsoAfterARestart) {
+  VersionsRig rig;
+  DesiredModel model = {.name = "a", .swap_order = SwapOrder::kMemoryFirst};
+  model.versions = {{.number = 1, .directory = "a/1", .revision = "r1", .fallback = true},
+                    {.number = 2, .directory = "a/2", .revision = "r1"}};
+  rig.failures["a/2"] = absl::InternalError("NaN");
+  rig.manager->SetDesired({model});
+  rig.Settle();
+  EXPECT_EQ(rig.StatesOf("a"), "1:serving 2:failed");
+}
+
+TEST(VersionManager, TellsWhatWasUnloadedAndTidiesAfterwards) {
+  VersionsRig rig;
+  rig.Want({{"a", {1}}, {"b", {1}}});
+  rig.Settle();
+  EXPECT_EQ(rig.tidied, 2);  // Once for each version that began to serve.
+  ASSERT_OK_AND_ASSIGN(ModelHandle held, rig.Find("a"));
+  rig.Want({{"b", {1}}});
+  rig.Settle();
+  EXPECT_TRUE(rig.unloaded.empty());  // Somebody uses it.
+  held = ModelHandle();
+  rig.Control();
+  EXPECT_THAT(rig.unloaded, ::testing::ElementsAre("a/1 weights-a/1"));
+  EXPECT_EQ(rig.tidied, 2);  // On a loader thread, after what waits there.
+  rig.Settle();
+  EXPECT_EQ(rig.tidied, 3);
+  // A process that ends leaves what is held for the next one.
+  rig.manager->Shutdown();
+  EXPECT_EQ(rig.unloaded.size(), 1u);
+  EXPECT_EQ(rig.alive, 0);
+}
+
+TEST(VersionManager, OnceSettledItStaysReadyWhileMoreIsLoaded) {
+  VersionsRig rig;
+  rig.Want({{"a", {1}}});
+  rig.Control();
+  EXPECT_FALSE(rig.manager->status().settled);
+  rig.Settle();
+  EXPECT_TRUE(rig.manager->status().settled);
+  rig.Want({{"a", {1}}, {"b", {1}}});
+  rig.Control();
+  EXPECT_TRUE(rig.manager->status().settled);
+  EXPECT_FALSE(rig.manager->status().all_ready);
+  EXPECT_FALSE(rig.manager->status().converged);
+  rig.Settle();
+  EXPECT_TRUE(rig.manager->status().converged);
+}
+
 TEST(VersionManager, UnloadsWhatIsNotDesiredAnyMore) {
   VersionsRig rig;
   rig.Want({{"a", {1}}, {"b", {1}}});
