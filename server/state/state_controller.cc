@@ -475,11 +475,7 @@ absl::StatusOr<std::vector<LoadPlan>> StateController::Load(
   DesiredState wanted;
   PARAMD_RETURN_IF_ERROR(ReadStored(&wanted).status());
   PARAMD_RETURN_IF_ERROR(edit(&wanted));
-  std::vector<LoadPlan> plans;
-  if (parts_.plan || command.dry_run) {
-    PARAMD_ASSIGN_OR_RETURN(plans, PlanVersions(wanted, listed.name, command.version));
-  }
-  if (command.dry_run) return plans;
+  if (command.dry_run) return PlanVersions(wanted, listed.name, command.version);
   std::vector<int64_t> numbers;
   PARAMD_ASSIGN_OR_RETURN(const uint64_t revision, CommitIfActive([&](DesiredState* state) {
                             PARAMD_RETURN_IF_ERROR(edit(state));
@@ -489,7 +485,9 @@ absl::StatusOr<std::vector<LoadPlan>> StateController::Load(
                           }));
   PARAMD_RETURN_IF_ERROR(WaitUntilPublished(revision));
   PARAMD_RETURN_IF_ERROR(WaitForLoad(listed.name, numbers, progress));
-  return plans;
+  if (!parts_.plan) return std::vector<LoadPlan>();
+  // Afterwards it costs nothing; before, every file would be read twice.
+  return PlanVersions(wanted, listed.name, command.version);
 }
 
 absl::StatusOr<std::vector<LoadPlan>> StateController::PlanVersions(
