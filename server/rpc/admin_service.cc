@@ -94,6 +94,7 @@ AdminService::AdminService(AdminServiceOptions options, AdminServiceParts parts)
     : options_(std::move(options)),
       parts_(std::move(parts)),
       loads_("admin-load", options_.loads_max),
+      readers_("admin-read", options_.readers_max, /*idle_priority=*/true),
       others_("admin", options_.others_max) {}
 
 std::string AdminService::WithoutRoot(std::string text) const {
@@ -125,17 +126,25 @@ template <typename Response>
 grpc::ServerUnaryReactor* AdminService::Start(std::string edit, absl::Status checked,
                                               Response* response,
                                               std::function<absl::Status(Response*)> work) {
+  return StartOn<Response>(&others_, std::move(edit), std::move(checked), response,
+                           std::move(work));
+}
+
+template <typename Response>
+grpc::ServerUnaryReactor* AdminService::StartOn(CallThreads* threads, std::string edit,
+                                                absl::Status checked, Response* response,
+                                                std::function<absl::Status(Response*)> work) {
   const auto call = UnaryCall<Response>::Create(response);
   UnaryCall<Response>* const reactor = call.get();
   if (!checked.ok()) {
     reactor->End({}, ToClient(checked));
-  } else if (!others_.Start([this, call, edit = std::move(edit), work = std::move(work)] {
+  } else if (!threads->Start([this, call, edit = std::move(edit), work = std::move(work)] {
                Response answer;
                const absl::Status status = work(&answer);
                if (!edit.empty()) LOG(INFO) << "admin: " << edit << ": " << status;
                call->End(std::move(answer), ToClient(status));
              })) {
-    reactor->End({}, ToClient(TooMany("admin calls", others_.running_max())));
+    reactor->End({}, ToClient(TooMany("admin calls", threads->running_max())));
   }
   return reactor;
 }
@@ -152,7 +161,8 @@ grpc::ServerWriteReactor<v1::LoadResponse>* AdminService::Load(grpc::CallbackSer
   const LoadCommand command = {.model = request->model(),
                                .version = OptionalVersion(request->version()),
                                .dry_run = request->dry_run()};
-  const bool started = loads_.Start([this, call, command] {
+  CallThreads& threads = command.dry_run ? readers_ : loads_;
+  const bool started = threads.Start([this, call, command] {
     const absl::StatusOr<std::vector<LoadPlan>> plans =
         parts_.admin->Load(command, [this, &call](const LoadEvent& event) {
           v1::LoadProgress progress;
@@ -170,7 +180,7 @@ grpc::ServerWriteReactor<v1::LoadResponse>* AdminService::Load(grpc::CallbackSer
   });
   if (!started) {
     reactor->End(std::nullopt,
-                 ToClient(TooMany("loads with somebody waiting for them", loads_.running_max())));
+                 ToClient(TooMany("loads with somebody waiting for them", threads.running_max())));
   }
   return reactor;
 }
@@ -273,8 +283,8 @@ grpc::ServerUnaryReactor* AdminService::GetState(grpc::CallbackServerContext*,
 grpc::ServerUnaryReactor* AdminService::Verify(grpc::CallbackServerContext*,
                                                const v1::VerifyRequest* request,
                                                v1::VerifyResponse* response) {
-  return Start<v1::VerifyResponse>(
-      std::string(), CheckOptionalModel(request->model()), response,
+  return StartOn<v1::VerifyResponse>(
+      &readers_, std::string(), CheckOptionalModel(request->model()), response,
       [this, model = request->model()](v1::VerifyResponse* answer) -> absl::Status {
         PARAMD_ASSIGN_OR_RETURN(const std::vector<VerifyReport> reports,
                                 parts_.admin->Verify(model));
@@ -290,8 +300,8 @@ grpc::ServerUnaryReactor* AdminService::Verify(grpc::CallbackServerContext*,
 grpc::ServerUnaryReactor* AdminService::Plan(grpc::CallbackServerContext*,
                                              const v1::PlanRequest* request,
                                              v1::PlanResponse* response) {
-  return Start<v1::PlanResponse>(
-      std::string(), CheckOptionalModel(request->model()), response,
+  return StartOn<v1::PlanResponse>(
+      &readers_, std::string(), CheckOptionalModel(request->model()), response,
       [this, model = request->model()](v1::PlanResponse* answer) -> absl::Status {
         PARAMD_ASSIGN_OR_RETURN(const std::vector<LoadPlan> plans, parts_.admin->Plan(model));
         AddPlans(plans, answer->mutable_plans());

@@ -3,7 +3,8 @@
 // Names and numbers are checked here; whether a version exists, fits or serves
 // is the ModelAdmin's business. Calls that may block run on threads of their own
 // (call_threads.h), never on gRPC's: so many for loads and so many for the rest,
-// so that a rollback does not wait until loads have ended.
+// so that a rollback does not wait until loads have ended. What reads or hashes
+// gigabytes runs at idle priority, as loading does.
 //
 // Life: what it borrows outlives it; it outlives the grpc::Server. Its
 // destructor waits for the calls that run, so the ModelAdmin must have been told
@@ -25,8 +26,9 @@
 namespace paramd {
 
 struct AdminServiceOptions {
-  int loads_max = 8;   // Calls of Load that wait at a time.
-  int others_max = 8;  // Calls of everything else that may block.
+  int loads_max = 8;    // Calls of Load that wait at a time.
+  int readers_max = 4;  // Calls that read or hash much: Plan, dry runs, Verify.
+  int others_max = 8;   // Calls of everything else that may block.
   // Cut out of messages: where the repository lies is nobody's business.
   std::string repository_root;
 };
@@ -76,8 +78,12 @@ class AdminService final : public v1::ModelAdmin::CallbackService {
                                           v1::UpgradeStatusResponse* response) override;
 
  private:
-  // Runs work(response) on a thread of others_, unless `checked` is an error.
+  // Runs work(response) on one of the threads, unless `checked` is an error.
   // `edit` not empty: what the log is told of.
+  template <typename Response>
+  grpc::ServerUnaryReactor* StartOn(CallThreads* threads, std::string edit, absl::Status checked,
+                                    Response* response,
+                                    std::function<absl::Status(Response*)> work);
   template <typename Response>
   grpc::ServerUnaryReactor* Start(std::string edit, absl::Status checked, Response* response,
                                   std::function<absl::Status(Response*)> work);
@@ -88,7 +94,7 @@ class AdminService final : public v1::ModelAdmin::CallbackService {
 
   const AdminServiceOptions options_;
   const AdminServiceParts parts_;
-  CallThreads loads_, others_;  // Last: they wait for what uses the members above.
+  CallThreads loads_, readers_, others_;  // Last: they wait for what uses the members above.
 };
 
 }  // namespace paramd

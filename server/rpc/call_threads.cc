@@ -6,8 +6,8 @@
 
 namespace paramd {
 
-CallThreads::CallThreads(std::string name, int running_max)
-    : name_(std::move(name)), running_max_(running_max) {}
+CallThreads::CallThreads(std::string name, int running_max, bool idle_priority)
+    : name_(std::move(name)), running_max_(running_max), idle_priority_(idle_priority) {}
 
 CallThreads::~CallThreads() {
   MutexLock lock(&mutex_);
@@ -23,7 +23,7 @@ bool CallThreads::Start(absl::AnyInvocable<void() &&> work) {
   Call& call = calls_.emplace_back();
   // The thread needs the lock before it can end, so `thread` is set by then.
   call.thread = std::thread([this, &call, work = std::move(work)]() mutable {
-    SetThreadNameAndPriority(name_, /*idle_priority=*/false);
+    SetThreadNameAndPriority(name_, idle_priority_);
     std::move(work)();
     work = nullptr;  // What it holds goes before anybody can see that it is done.
     MutexLock done(&mutex_);

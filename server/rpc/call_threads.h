@@ -18,8 +18,9 @@ namespace paramd {
 
 class CallThreads {
  public:
-  // `name` is the threads' name, cut to 15 characters by Linux.
-  CallThreads(std::string name, int running_max);
+  // `name` is the threads' name, cut to 15 characters by Linux. With idle_priority
+  // they run only when nobody else wants the core.
+  CallThreads(std::string name, int running_max, bool idle_priority = false);
   ~CallThreads();
   CallThreads(const CallThreads&) = delete;
   CallThreads& operator=(const CallThreads&) = delete;
@@ -38,6 +39,7 @@ class CallThreads {
 
   const std::string name_;
   const int running_max_;
+  const bool idle_priority_;
   Mutex mutex_;
   CondVar changed_;
   int running_ ABSL_GUARDED_BY(mutex_) = 0;
