@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/time/clock.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
 #include "server/paramctl/admin_client.h"
@@ -29,16 +30,12 @@ int TerminalColumns() {
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-void PrintOutcome(const std::string& model, const v1::LoadOutcome& outcome, const LoadView& view) {
+void PrintOutcome(const std::string& model, const v1::LoadOutcome& outcome, double seconds) {
   if (outcome.plans().empty()) std::printf("%s serves what it should\n", model.c_str());
   for (const v1::LoadPlan& plan : outcome.plans()) {
-    std::string line = StrCat(plan.model(), " version ", plan.version(),
-                              " serves: ", BytesText(plan.parameter_bytes()), ", ",
-                              BytesText(plan.resident_bytes()), " of them resident before");
-    if (const auto last = view.newest().find(plan.version()); last != view.newest().end()) {
-      StrAppend(&line, ", in ", SecondsText(last->second.seconds()));
-    }
-    std::puts(line.c_str());
+    std::printf("%s version %s serves: %s, in %s\n", plan.model().c_str(),
+                StrCat(plan.version()).c_str(), BytesText(plan.parameter_bytes()).c_str(),
+                SecondsText(seconds).c_str());
   }
 }
 
@@ -61,7 +58,7 @@ absl::Status Load(const GlobalOptions& options, const LoadOptions& load) {
   } else if (load.dry_run) {
     std::fputs(PlanTable(outcome->plans()).c_str(), stdout);
   } else {
-    PrintOutcome(load.model, *outcome, view);
+    PrintOutcome(load.model, *outcome, absl::ToDoubleSeconds(absl::Now() - start));
   }
   return load.dry_run ? PlanVerdict(outcome->plans()) : absl::OkStatus();
 }

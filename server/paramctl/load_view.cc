@@ -65,7 +65,6 @@ std::string LoadLine(const std::string& model, const v1::LoadProgress& progress)
 }
 
 void LoadView::Show(const v1::LoadProgress& progress) {
-  newest_[progress.version()] = progress;
   if (options_.terminal) {
     // One column is left free: writing into the last one may wrap.
     const std::string bar = LoadBar(options_.model, progress, options_.columns - 1);

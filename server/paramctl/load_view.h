@@ -29,16 +29,12 @@ class LoadView {
   void Show(const v1::LoadProgress& progress);
   void End();
 
-  // The newest of each version.
-  const std::map<int64_t, v1::LoadProgress>& newest() const { return newest_; }
-
  private:
   struct Written {
     std::string state_and_stage;
     uint64_t tenths = 0;
   };
   LoadViewOptions options_;
-  std::map<int64_t, v1::LoadProgress> newest_;
   std::map<int64_t, Written> written_;
   bool line_open_ = false;
 };

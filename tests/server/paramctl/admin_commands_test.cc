@@ -14,6 +14,7 @@
 #include "server/paramctl/paramctl.h"
 #include "server/rpc/admin_service.h"
 #include "tests/support/fake_model_admin.h"
+#include "tests/support/onnx_builder.h"
 #include "tests/support/status_testing.h"
 #include "tests/support/temp_folder.h"
 
@@ -102,8 +103,7 @@ TEST_F(AdminCommandsTest, LoadShowsLinesWhereNoTerminalIs) {
   const Ran ran = Ctl({"load", "alexnet", "3"});
   EXPECT_EQ(ran.status, 0);
   EXPECT_EQ(ran.err, "alexnet version 3: serving, 243.9 MB of 243.9 MB, 487.8 MB/s, 0.5 s\n");
-  EXPECT_EQ(ran.out,
-            "alexnet version 3 serves: 243.9 MB, 227.5 MB of them resident before, in 500.00 ms\n");
+  EXPECT_THAT(ran.out, ::testing::StartsWith("alexnet version 3 serves: 243.9 MB, in "));
   EXPECT_THAT(admin_.calls(), ElementsAre("load alexnet 3"));
 
   const nlohmann::json json = Json({"load", "alexnet"});
@@ -153,6 +153,34 @@ TEST_F(AdminCommandsTest, ADryRunAndAPlanPrintTheTableAndFailIfSomethingDoesNotF
   EXPECT_EQ(plan.err, "paramctl: RESOURCE_EXHAUSTED: 1 of 2 loads do not fit\n");
   EXPECT_THAT(admin_.calls(), ElementsAre("dry-run alexnet 0", "plan "));
   EXPECT_EQ(Json({"plan"})["plans"][1]["fits"], false);
+}
+
+TEST(PlanFolder, IsMadeWithoutADaemonAndCountsWhatCameBefore) {
+  TempFolder folder;
+  const std::string model = OnnxBuilder()
+                                .Input("x", DType::kF32, {"N", "256"})
+                                .RandomFloats("w", {256, 256}, 1, 0.1f)
+                                .Node("MatMul", {"x", "w"}, {"y"})
+                                .Output("y", DType::kF32, {"N", "256"})
+                                .Build();
+  folder.Write("a/1/model.onnx", model);
+  folder.Write("b/1/model.onnx", model);
+  folder.Write("broken/1/model.onnx", "no model");
+  const std::string root = folder.path();
+  const Ran all = Command({"plan", root.c_str()});
+  EXPECT_EQ(all.status, 1);
+  EXPECT_THAT(all.err, HasSubstr("1 of 3 loads do not fit"));
+  EXPECT_THAT(all.out, HasSubstr("broken version 1: "));
+  const Ran one = Command({"plan", root.c_str(), "--model", "a", "--json"});
+  EXPECT_EQ(one.status, 0) << one.err;
+  const nlohmann::json plan = nlohmann::json::parse(one.out)["plans"][0];
+  EXPECT_GE(std::stoul(plan["parameter_bytes"].get<std::string>()), 256u * 256 * 4);
+  // Room for one of the two.
+  const Ran tight = Command({"plan", root.c_str(), "--capacity-bytes", "400000"});
+  EXPECT_EQ(tight.status, 1);
+  EXPECT_THAT(tight.err, HasSubstr("2 of 3"));
+  EXPECT_THAT(tight.out, HasSubstr("b version 1: "));
+  EXPECT_EQ(Command({"plan", root.c_str(), "--model", "absent"}).status, 1);
 }
 
 TEST_F(AdminCommandsTest, NamesAreMovedAndSaidWhereTheyPoint) {
