@@ -101,8 +101,7 @@ class KeeperRandomTest : public ::testing::Test {
   explicit KeeperRandomTest()
       : seed_(::testing::UnitTest::GetInstance()->random_seed() != 0
                   ? static_cast<uint32_t>(::testing::UnitTest::GetInstance()->random_seed())
-                  : std::random_device{}()),
-        random_(seed_) {
+                  : std::random_device{}()) {
     std::cout << "seed " << seed_ << " (--gtest_random_seed)\n";
   }
 
@@ -350,7 +349,7 @@ class KeeperRandomTest : public ::testing::Test {
   }
 
   const uint32_t seed_;
-  std::mt19937 random_;
+  std::mt19937 random_{seed_};
   const KeeperCoreOptions options_{.capacity_bytes = kCapacityPages * kPageBytes};
   FakeKeeperEvents events_;
   std::unique_ptr<MemoryStateStore> state_ = *MemoryStateStore::Open("");
