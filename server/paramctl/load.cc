@@ -45,6 +45,7 @@ absl::Status Load(const GlobalOptions& options, const LoadOptions& load) {
   request.set_dry_run(load.dry_run);
   PARAMD_ASSIGN_OR_RETURN(const int64_t version, ParseVersionArgument(load.version));
   request.set_version(version);
+  const absl::Time start = absl::Now();
   LoadView view(
       {.model = load.model, .terminal = isatty(STDERR_FILENO) != 0, .columns = TerminalColumns()});
   const absl::StatusOr<v1::LoadOutcome> outcome =
