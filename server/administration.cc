@@ -72,12 +72,16 @@ absl::StatusOr<std::vector<ListedModel>> Administration::List(const std::string&
   if (!model.empty()) {
     PARAMD_ASSIGN_OR_RETURN(const RepositoryModel found, parts_.repository->ScanModel(model));
     LogListed(found);
-    return std::vector<ListedModel>{ListedModelOf(found, config_.model_repository)};
+    std::vector<ListedModel> one = {ListedModelOf(found, config_.model_repository)};
+    one.front().auto_promote = config_.auto_promote;
+    return one;
   }
   PARAMD_ASSIGN_OR_RETURN(const RepositoryListing listing, parts_.repository->Scan());
   for (const std::string& warning : listing.warnings) LOG(WARNING) << warning;
   for (const RepositoryModel& found : listing.models) LogListed(found);
-  return ListedModels(listing, config_.model_repository);
+  std::vector<ListedModel> all = ListedModels(listing, config_.model_repository);
+  for (ListedModel& one : all) one.auto_promote = config_.auto_promote;
+  return all;
 }
 
 absl::Status Administration::Start() {

@@ -42,13 +42,14 @@ void Prune(WantedModel* model) {
   });
 }
 
-WantedModel* FindOrAdd(std::string_view name, DesiredState* state) {
-  if (WantedModel* const known = state->FindModel(name)) return known;
+WantedModel* FindOrAdd(const ListedModel& listed, DesiredState* state) {
+  if (WantedModel* const known = state->FindModel(listed.name)) return known;
   const auto at = std::lower_bound(
-      state->models.begin(), state->models.end(), name,
+      state->models.begin(), state->models.end(), listed.name,
       [](const WantedModel& model, std::string_view wanted) { return model.name < wanted; });
   WantedModel model;
-  model.name = std::string(name);
+  model.name = listed.name;
+  model.auto_promote = listed.auto_promote;
   return &*state->models.insert(at, std::move(model));
 }
 
@@ -261,7 +262,7 @@ absl::Status ApplyModel(const ListedModel& listed, DesiredState* state) {
     return absl::ResourceExhaustedError(
         StrCat("model '", listed.name, "' would be one of more than ", kStateModelsMax, " models"));
   }
-  WantedModel* const model = FindOrAdd(listed.name, state);
+  WantedModel* const model = FindOrAdd(listed, state);
   PARAMD_RETURN_IF_ERROR(CheckRoom(listed, *model));
   if (model->unloaded) return absl::OkStatus();
   if (!listed.error.empty()) {

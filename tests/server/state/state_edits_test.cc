@@ -53,6 +53,20 @@ class StateEditsTest : public ::testing::Test {
   DesiredState state_;
 };
 
+TEST_F(StateEditsTest, ANewModelTakesTheDaemonsAutoPromoteAndKeepsItsOwn) {
+  ListedModel listed = Listed({1, 2}, 2);
+  listed.auto_promote = false;
+  Apply(listed);
+  EXPECT_FALSE(model().auto_promote);
+  CameUp(1);
+  EXPECT_EQ(Default(), 1);  // Something has to answer.
+  CameUp(2);
+  EXPECT_EQ(Default(), 1);
+  model().auto_promote = true;
+  Apply(listed);
+  EXPECT_TRUE(model().auto_promote);
+}
+
 TEST_F(StateEditsTest, TheFirstVersionThatServesIsTheDefault) {
   Apply(Listed({1, 2}, 2));
   EXPECT_THAT(Wanted(), ElementsAre(1, 2));
