@@ -123,7 +123,13 @@ class Proof {
                                              "BatchNormalization",
                                              "Dropout",
                                              "Identity",
-                                             "Cast"};
+                                             "Cast",
+                                             "ConvTranspose",
+                                             "LpPool",
+                                             "GlobalLpPool",
+                                             "InstanceNormalization",
+                                             "DepthToSpace",
+                                             "SpaceToDepth"};
     const std::string& op = node.op;
     const bool internal = node.domain == kInternalDomain;
     if (!node.domain.empty() && !internal) return "has no rule";
@@ -139,6 +145,19 @@ class Proof {
       const std::string reason = OnlyFirst(node);
       return reason.empty() ? AxisIsInside(node, -1) : reason;
     }
+    if (op == "ArgMax" || op == "ArgMin" || op == "TopK" || op == "Hardmax") {
+      const std::string reason = OnlyFirst(node);
+      const int64_t axis = op == "TopK" || (op == "Hardmax" && node.opset >= 13) ? -1
+                           : op == "Hardmax"                                     ? 1
+                                                                                 : 0;
+      return reason.empty() ? AxisIsInside(node, axis) : reason;
+    }
+    if (op == "QuantizeLinear" || op == "DequantizeLinear") {
+      // Scales that the model holds; those of a request come from all of its rows.
+      const std::string reason = OnlyFirst(node);
+      return reason.empty() ? AxisIsInside(node, 1) : reason;
+    }
+    if (op == "Resize" || op == "Upsample") return VisitResize(node);
     if (op.starts_with("Reduce")) return VisitReduce(node);
     if (op == "Reshape" || op == "Flatten" || op == "Squeeze" || op == "Unsqueeze") {
       // The same elements in the same order, and as many rows as before: each
@@ -206,7 +225,23 @@ class Proof {
                                          "And",
                                          "Or",
                                          "Xor",
-                                         "Where"};
+                                         "Where",
+                                         "Tan",
+                                         "Asin",
+                                         "Acos",
+                                         "Atan",
+                                         "Sinh",
+                                         "Cosh",
+                                         "Asinh",
+                                         "Acosh",
+                                         "Atanh",
+                                         "IsNaN",
+                                         "IsInf",
+                                         "BitwiseNot",
+                                         "BitwiseAnd",
+                                         "BitwiseOr",
+                                         "BitwiseXor",
+                                         "BitShift"};
     return std::find(std::begin(kOps), std::end(kOps), op) != std::end(kOps);
   }
 
@@ -336,6 +371,32 @@ class Proof {
       if (axis == 0 || axis == -rank) return "reduces the batch";
     }
     return {};
+  }
+
+  // The batch stays as long as it was, which every mode leaves to itself but one
+  // that crops.
+  std::string VisitResize(const Node& node) const {
+    const std::string reason = OnlyFirst(node);
+    if (!reason.empty()) return reason;
+    const std::string mode = node.GetString("coordinate_transformation_mode", "half_pixel");
+    if (mode == "tf_crop_and_resize") return "crops, perhaps the batch too";
+    const std::vector<int64_t> axes = node.GetInts("axes");
+    for (const int64_t axis : axes) {
+      if (axis == 0 || axis == -static_cast<int64_t>(Rank(node.inputs[0]))) {
+        return "resizes the batch";
+      }
+    }
+    if (!axes.empty()) return {};
+    // Of all dimensions: the first scale must be known to be 1.
+    for (const size_t input : {size_t{2}, size_t{1}}) {
+      if (input >= node.inputs.size() || node.inputs[input] == kNone) continue;
+      const Tensor* scales = graph_.InlineConstant(node.inputs[input]);
+      const auto values = scales == nullptr ? std::nullopt : FloatValues(scales->view());
+      if (values.has_value() && values->size() == Rank(node.inputs[0]) && values->front() == 1) {
+        return {};
+      }
+    }
+    return "is not proved to leave the batch as it is";
   }
 
   std::string VisitTranspose(const Node& node) const {

@@ -231,11 +231,11 @@ absl::StatusOr<ValueType> TypeFromProto(const onnx::TypeProto& proto, std::strin
     SymbolicShape shape;
     std::vector<int64_t> known;
     for (const auto& dim : tensor.shape().dim()) {
-      // Some exporters write -1 for a dimension that is open.
+      // Some exporters write -1 for a dimension that is open, or name each of them "?".
       if (dim.has_dim_value() && dim.dim_value() >= 0) {
         shape.push_back(Dim::Of(dim.dim_value()));
         known.push_back(dim.dim_value());
-      } else if (dim.has_dim_param() && !dim.dim_param().empty()) {
+      } else if (dim.has_dim_param() && !dim.dim_param().empty() && dim.dim_param() != "?") {
         PARAMD_RETURN_IF_ERROR(CheckName("dimension", dim.dim_param()));
         shape.push_back(Dim::Named(dim.dim_param()));
       } else {

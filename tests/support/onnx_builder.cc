@@ -2,6 +2,7 @@
 
 #include <onnx/onnx_pb.h>
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 
@@ -90,6 +91,29 @@ OnnxBuilder& OnnxBuilder::Metadata(std::string_view key, std::string_view value)
 
 OnnxBuilder& OnnxBuilder::Function(std::string_view name) {
   model_->add_functions()->set_name(std::string(name));
+  return *this;
+}
+
+OnnxBuilder& OnnxBuilder::FunctionNode(std::string_view op, const std::vector<std::string>& inputs,
+                                       const std::vector<std::string>& outputs,
+                                       std::string_view domain) {
+  onnx::FunctionProto& function = *model_->mutable_functions(model_->functions_size() - 1);
+  if (function.node_size() == 0) {
+    function.set_domain("local");
+    for (const std::string& name : inputs) {
+      const auto& there = function.input();
+      if (std::find(there.begin(), there.end(), name) == there.end()) function.add_input(name);
+    }
+    auto* import = function.add_opset_import();
+    import->set_version(17);
+  }
+  function.clear_output();
+  for (const std::string& name : outputs) function.add_output(name);
+  onnx::NodeProto* node = function.add_node();
+  node->set_op_type(std::string(op));
+  node->set_domain(std::string(domain));
+  for (const std::string& name : inputs) node->add_input(name);
+  for (const std::string& name : outputs) node->add_output(name);
   return *this;
 }
 

@@ -57,6 +57,10 @@ class OnnxBuilder {
   OnnxBuilder& Metadata(std::string_view key, std::string_view value);
   // A local function of this name, empty.
   OnnxBuilder& Function(std::string_view name);
+  // A node of the last function, whose domain is "local": the first node's inputs
+  // are the function's, the last one's outputs are.
+  OnnxBuilder& FunctionNode(std::string_view op, const std::vector<std::string>& inputs,
+                            const std::vector<std::string>& outputs, std::string_view domain = "");
 
   // Dimensions: numbers ("64"), names ("N"), "" for one that is left open.
   OnnxBuilder& Input(std::string_view name, DType dtype, const std::vector<std::string>& dims);

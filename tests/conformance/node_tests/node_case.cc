@@ -159,6 +159,8 @@ absl::StatusOr<NodeCase> ReadNodeCase(const std::string& folder, const std::stri
 
 NodeTolerance ToleranceOf(const std::string& name) {
   // oneDNN's softplus and logarithm are exact to 1e-6 of 1, not of their result.
+  // Whole models against onnxruntime: sums in another order, layer after layer.
+  if (name.starts_with("model_")) return {2e-3, 2e-4};
   if (name.starts_with("test_mish")) return {1e-3, 1e-5};
   // Zeros, of which the file keeps what its own transform in f32 left.
   if (name.starts_with("test_dft_inverse")) return {1e-3, 1e-6};

@@ -1,6 +1,6 @@
 // RunNodeCase: one of ONNX's node tests as the product would run it: through
-// the checkpoint reader, the importer and the passes; then compiled where the
-// graph can be, and on the interpreter always. Both must be right.
+// the checkpoint reader, the importer and the passes, compiled where the graph
+// can be; and on the interpreter without the passes. Both must be right.
 //
 // Thread-safety: pure functions.
 #ifndef PARAMD_TESTS_CONFORMANCE_NODE_TESTS_NODE_RUNNER_H_

@@ -54,6 +54,36 @@ const Case kCases[] = {
        b.Node("Flatten", {"p"}, {"y"});
      },
      ""},
+    {"resize_by_scales",
+     [](OnnxBuilder& b) {
+       b.Floats("s", {4}, {1, 1, 2, 2});
+       b.Node("Resize", {"i", "", "s"}, {"y"});
+     },
+     ""},
+    {"resize_of_the_batch",
+     [](OnnxBuilder& b) {
+       b.Floats("s", {4}, {2, 1, 1, 1});
+       b.Node("Resize", {"i", "", "s"}, {"y"});
+     },
+     "not proved"},
+    {"the_best_of_each_row",
+     [](OnnxBuilder& b) {
+       b.Node("ArgMax", {"x"}, {"a"}, {{"axis", int64_t{1}}});
+       b.Node("Cast", {"a"}, {"y"}, {{"to", int64_t{1}}});
+     },
+     ""},
+    {"the_best_row",
+     [](OnnxBuilder& b) {
+       b.Node("ArgMax", {"x"}, {"a"}, {{"axis", int64_t{0}}});
+       b.Node("Cast", {"a"}, {"y"}, {{"to", int64_t{1}}});
+     },
+     "along the batch"},
+    {"running_sums_have_no_rule",
+     [](OnnxBuilder& b) {
+       b.Ints("a", {}, {1});
+       b.Node("CumSum", {"x", "a"}, {"y"});
+     },
+     "no rule"},
     {"reshape_to_the_batch_it_reads",
      [](OnnxBuilder& b) {
        b.Ints("zero", {1}, {0}).Ints("rest", {1}, {-1}).Node("Shape", {"i"}, {"s"});

@@ -278,6 +278,74 @@ TEST(OnnxImport, HoldsSubgraphsAndInfersThroughThem) {
                     HasSubstr("Relu(%1)"), HasSubstr("Add(%")));
 }
 
+// --- Functions ----------------------------------------------------------------------
+
+TEST(OnnxImport, ExpandsTheModelsOwnFunctions) {
+  const std::string bytes = OnnxBuilder(17)
+                                .Domain("local", 1)
+                                .Function("Twice")
+                                .FunctionNode("Add", {"a", "a"}, {"b"})
+                                .Function("FourTimes")
+                                .FunctionNode("Twice", {"a"}, {"b"}, "local")
+                                .FunctionNode("Twice", {"b"}, {"c"}, "local")
+                                .Input("x", DType::kF32, {"N"})
+                                .Node("FourTimes", {"x"}, {"t"}, {}, "local")
+                                .Node("FourTimes", {"t"}, {"y"}, {}, "local")
+                                .Output("y")
+                                .Build();
+  ASSERT_OK_AND_ASSIGN(TestModel model, ImportBytes(bytes));
+  EXPECT_EQ(model.graph().nodes().size(), 4u);
+  const std::vector<float> ones = {1, 2};
+  std::vector<Tensor> inputs;
+  inputs.push_back(Tensor::Of<float>(DType::kF32, Shape{2}, ones));
+  ASSERT_OK_AND_ASSIGN(const std::vector<Tensor> outputs,
+                       RunGraph(model.graph(), *model.checkpoint, inputs));
+  EXPECT_EQ(outputs[0].view().as<float>()[0], 16);
+  EXPECT_EQ(outputs[0].view().as<float>()[1], 32);
+}
+
+TEST(OnnxImport, RefusesAFunctionThatCallsItself) {
+  const std::string bytes = OnnxBuilder(17)
+                                .Domain("local", 1)
+                                .Function("Forever")
+                                .FunctionNode("Forever", {"a"}, {"b"}, "local")
+                                .Input("x", DType::kF32, {"N"})
+                                .Node("Forever", {"x"}, {"y"}, {}, "local")
+                                .Output("y")
+                                .Build();
+  EXPECT_THAT(ImportBytes(bytes).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("call each other")));
+}
+
+// A function that calls another twice, and so on: 2^30 nodes of thirty lines.
+TEST(OnnxImport, RefusesFunctionsThatExpandWithoutBound) {
+  OnnxBuilder builder(17);
+  builder.Domain("local", 1).Function("F0").FunctionNode("Relu", {"a"}, {"b"});
+  for (int i = 1; i <= 30; ++i) {
+    const std::string inner = "F" + std::to_string(i - 1);
+    builder.Function("F" + std::to_string(i))
+        .FunctionNode(inner, {"a"}, {"b"}, "local")
+        .FunctionNode(inner, {"b"}, {"c"}, "local");
+  }
+  builder.Input("x", DType::kF32, {"N"}).Node("F30", {"x"}, {"y"}, {}, "local").Output("y");
+  EXPECT_THAT(ImportBytes(builder.Build()).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("more than 100000 nodes")));
+}
+
+// ONNX's own functions: here one whose body depends on the node's type.
+TEST(OnnxImport, ExpandsOperatorsThatOnnxDefinesByOthers) {
+  ASSERT_OK_AND_ASSIGN(TestModel model, ImportBytes(OnnxBuilder(18)
+                                                        .Input("x", DType::kF32, {"N", "4"})
+                                                        .Node("Mish", {"x"}, {"m"})
+                                                        .Node("CastLike", {"m", "x"}, {"y"})
+                                                        .Output("y")
+                                                        .Build()));
+  for (const Node& node : model.graph().nodes()) {
+    EXPECT_NE(node.op, "Mish");
+    EXPECT_NE(node.op, "CastLike");
+  }
+}
+
 // --- Hostile models: refused with a reason, or read for what they are ------------------
 
 struct Hostile {
