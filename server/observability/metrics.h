@@ -76,6 +76,9 @@ enum class MetricId : uint8_t {
   kLoads,
   kLoadSeconds,
   kLoadsInProgress,
+  kVersionFailed,
+  kNameVersion,
+  kVerifications,
   kStoreSealedBytes,
   kStoreReservedBytes,
   kStoreCapacityBytes,
@@ -152,6 +155,13 @@ inline constexpr MetricSpec kMetricSpecs[] = {
      "Time of an attempt to load a version, warm-up included, failures included.", kLoadBounds},
     {"paramd_loads_in_progress", MetricType::kGauge, "loads", "",
      "Versions that are being loaded now."},
+    {"paramd_version_failed", MetricType::kGauge, "", "model, version, code, reason",
+     "1 for each version that should serve and does not because it failed, and why (the reason cut "
+     "to 200 bytes); gone once it is fixed."},
+    {"paramd_name_version", MetricType::kGauge, "", "model, name",
+     "The version that a name (default, a label) points at."},
+    {"paramd_verifications_total", MetricType::kCounter, "", "model, code",
+     "Versions whose parameters in memory were hashed again; DATA_LOSS: they had changed."},
     {"paramd_store_sealed_bytes", MetricType::kGauge, "bytes", "",
      "Bytes in sealed segments; each segment once, whatever the number of its holders."},
     {"paramd_store_reserved_bytes", MetricType::kGauge, "bytes", "",
@@ -271,6 +281,19 @@ struct MetricsOptions {
   std::string cgroup_root = "/sys/fs/cgroup";
 };
 
+// What operators look for when something does not serve.
+struct FailedVersion {
+  std::string model;
+  int64_t version = 0;
+  absl::StatusCode code = absl::StatusCode::kUnknown;
+  std::string reason;
+};
+struct NamedVersion {
+  std::string model;
+  std::string name;
+  int64_t version = 0;
+};
+
 class Metrics {
  public:
   static std::unique_ptr<Metrics> Create(const MetricsOptions& options);
@@ -289,6 +312,9 @@ class Metrics {
   // that it serves), AddLoadsInProgress(-1).
   virtual void RecordLoad(std::string_view model, absl::StatusCode code, absl::Duration took) = 0;
   virtual void AddLoadsInProgress(int64_t difference) = 0;
+  // All there are now; each call replaces the last.
+  virtual void SetVersions(std::vector<FailedVersion> failed, std::vector<NamedVersion> names) = 0;
+  virtual void RecordVerification(std::string_view model, absl::StatusCode code) = 0;
   // Drops the load series of a model that left the repository.
   virtual void ForgetModel(std::string_view model) = 0;
 

@@ -28,6 +28,7 @@ namespace {
 
 constexpr int kCodeCount = 17;
 constexpr double kNanosecondsPerSecond = 1e9;
+constexpr size_t kReasonBytesMax = 200;
 
 // Names as gRPC writes them, which Abseil's are too; anything outside the list
 // counts as UNKNOWN.
@@ -38,6 +39,15 @@ size_t CodeIndex(absl::StatusCode code) {
   const int index = static_cast<int>(code);
   return static_cast<size_t>(
       index >= 0 && index < kCodeCount ? index : static_cast<int>(absl::StatusCode::kUnknown));
+}
+
+// The format wants UTF-8, and what ends in the middle of a character is none.
+std::string LabelText(std::string_view text) {
+  std::string label(text.substr(0, kReasonBytesMax));
+  for (char& c : label) {
+    if (static_cast<unsigned char>(c) >= 0x80) c = '?';
+  }
+  return label;
 }
 
 using Counter = std::atomic<uint64_t>;
@@ -298,8 +308,19 @@ class PrometheusMetrics final : public Metrics {
   void AddLoadsInProgress(int64_t difference) override {
     loads_in_progress_.fetch_add(difference, std::memory_order_relaxed);
   }
+  void SetVersions(std::vector<FailedVersion> failed, std::vector<NamedVersion> names) override {
+    MutexLock lock(&mutex_);
+    failed_ = std::move(failed);
+    names_ = std::move(names);
+  }
+  void RecordVerification(std::string_view model, absl::StatusCode code) override {
+    MutexLock lock(&mutex_);
+    ++verifications_[{std::string(model), static_cast<int>(CodeIndex(code))}];
+  }
   void ForgetModel(std::string_view model) override {
     MutexLock lock(&mutex_);
+    std::erase_if(verifications_,
+                  [model](const auto& entry) { return entry.first.first == model; });
     if (const auto it = loads_.find(model); it != loads_.end()) loads_.erase(it);
   }
   void SetStoreUsageSource(const StoreUsageSource* source) override {
@@ -344,6 +365,9 @@ class PrometheusMetrics final : public Metrics {
   mutable Mutex mutex_;
   std::set<const PrometheusVersionMetrics*> recorders_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, LoadSeries, std::less<>> loads_ ABSL_GUARDED_BY(mutex_);
+  std::vector<FailedVersion> failed_ ABSL_GUARDED_BY(mutex_);
+  std::vector<NamedVersion> names_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::pair<std::string, int>, uint64_t> verifications_ ABSL_GUARDED_BY(mutex_);
 
   // Its own lock, because the source is called while it is held.
   mutable Mutex store_mutex_;
@@ -428,6 +452,24 @@ void PrometheusMetrics::AddLoads(Families* families) const {
     HistogramTotals seconds;
     series.seconds.AddTo(&seconds);
     families->AddHistogram(MetricId::kLoadSeconds, {model}, seconds);
+  }
+  // Two loads of one version may have failed: a series is there once.
+  std::set<std::pair<std::string, int64_t>> told;
+  for (const FailedVersion& version : failed_) {
+    if (!told.emplace(version.model, version.version).second) continue;
+    families->AddNumber(
+        MetricId::kVersionFailed,
+        {version.model, StrCat(version.version),
+         CodeName(static_cast<int>(CodeIndex(version.code))), LabelText(version.reason)},
+        1);
+  }
+  for (const NamedVersion& name : names_) {
+    families->AddNumber(MetricId::kNameVersion, {name.model, name.name},
+                        static_cast<double>(name.version));
+  }
+  for (const auto& [key, count] : verifications_) {
+    families->AddNumber(MetricId::kVerifications, {key.first, CodeName(key.second)},
+                        static_cast<double>(count));
   }
 }
 

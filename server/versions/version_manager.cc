@@ -302,14 +302,22 @@ class VersionManager::Impl {
   void RefreshMetrics() {
     if (parts_.metrics == nullptr) return;
     std::vector<ModelHandle> serving;
+    std::vector<FailedVersion> failed;
+    std::vector<NamedVersion> names;
     {
       MutexLock lock(&mutex_);
       for (const auto& [name, record] : models_) {
+        for (const DesiredName& entry : record.names) {
+          names.push_back({name, entry.name, entry.version});
+        }
         for (const auto& version : record.versions) {
           if (version->handle) serving.push_back(version->handle);
+          if (version->state != VersionState::kFailed || !version->desired) continue;
+          failed.push_back({name, version->version.number, version->error.code(), version->reason});
         }
       }
     }
+    parts_.metrics->SetVersions(std::move(failed), std::move(names));
     for (const ModelHandle& handle : serving) {
       const Model& model = handle->model();
       handle->metrics().SetParameterUsage(

@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "runtime/base/mutex.h"
 #include "server/observability/metrics.h"
@@ -122,6 +123,20 @@ class FakeMetrics final : public Metrics {
     ++(code == absl::StatusCode::kOk ? loads : load_failures);
   }
   void AddLoadsInProgress(int64_t difference) override { loads_in_progress += difference; }
+  void SetVersions(std::vector<FailedVersion> failed, std::vector<NamedVersion> names) override {
+    MutexLock lock(&mutex_);
+    failed_ = std::move(failed);
+    names_ = std::move(names);
+  }
+  std::vector<FailedVersion> failed_versions() {
+    MutexLock lock(&mutex_);
+    return failed_;
+  }
+  std::vector<NamedVersion> named_versions() {
+    MutexLock lock(&mutex_);
+    return names_;
+  }
+  void RecordVerification(std::string_view, absl::StatusCode) override { ++verifications; }
   void ForgetModel(std::string_view) override {}
   void SetStoreUsageSource(const StoreUsageSource* source) override { store = source; }
   void SetReady(bool now) override { ready = now; }
@@ -141,6 +156,7 @@ class FakeMetrics final : public Metrics {
   std::atomic<int64_t> loads = 0;
   std::atomic<int64_t> load_failures = 0;
   std::atomic<int64_t> loads_in_progress = 0;
+  std::atomic<int64_t> verifications = 0;
   std::atomic<int64_t> open_requests = 0;
   std::atomic<bool> ready = false;
   std::atomic<double> cpu_budget = 0;
@@ -149,6 +165,8 @@ class FakeMetrics final : public Metrics {
  private:
   FakeVersionMetrics unknown_recorder_{&unknown};
   Mutex mutex_;
+  std::vector<FailedVersion> failed_ ABSL_GUARDED_BY(mutex_);
+  std::vector<NamedVersion> names_ ABSL_GUARDED_BY(mutex_);
   std::map<std::pair<std::string, int64_t>, FakeVersionCounts> counts_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -86,6 +86,9 @@ struct FullMetrics {
     version->SetWeights(77, "abcd");
     version->RecordRequest(absl::StatusCode::kOk, absl::Milliseconds(3));
     metrics->RecordLoad("digits", absl::StatusCode::kOk, absl::Seconds(2));
+    metrics->SetVersions({{"digits", 4, absl::StatusCode::kDataLoss, "truncated"}},
+                         {{"digits", "default", 3}});
+    metrics->RecordVerification("digits", absl::StatusCode::kOk);
     metrics->SetStoreUsageSource(&store);
   }
 
@@ -191,6 +194,29 @@ TEST(Metrics, LoadsAreCountedUntilTheModelIsForgotten) {
   EXPECT_EQ(samples.at("paramd_loads_in_progress"), 1);
   metrics->ForgetModel("m");
   EXPECT_THAT(metrics->Render(), Not(HasSubstr("paramd_loads_total")));
+}
+
+TEST(Metrics, AFailedVersionSaysWhyUntilItIsFixed) {
+  const auto metrics = Metrics::Create(Options());
+  const std::string reason = "bytes \xff are \"wrong\"" + std::string(300, 'x');
+  metrics->SetVersions({{"m", 2, absl::StatusCode::kDataLoss, reason},
+                        {"m", 2, absl::StatusCode::kDataLoss, "twice told"}},
+                       {{"m", "default", 1}, {"m", "stable", 2}});
+  metrics->RecordVerification("m", absl::StatusCode::kOk);
+  metrics->RecordVerification("m", absl::StatusCode::kOk);
+  metrics->RecordVerification("m", absl::StatusCode::kDataLoss);
+  const std::string page = metrics->Render();
+  EXPECT_THAT(page, HasSubstr(R"(paramd_version_failed{model="m",version="2",code="DATA_LOSS",)"
+                              R"(reason="bytes ? are \"wrong\"xxx)"));
+  EXPECT_THAT(page, Not(HasSubstr("twice told")));
+  EXPECT_THAT(page, Not(HasSubstr(std::string(200, 'x'))));
+  const auto samples = Samples(page);
+  EXPECT_EQ(samples.at(R"(paramd_name_version{model="m",name="stable"})"), 2);
+  EXPECT_EQ(samples.at(R"(paramd_verifications_total{model="m",code="OK"})"), 2);
+  EXPECT_EQ(samples.at(R"(paramd_verifications_total{model="m",code="DATA_LOSS"})"), 1);
+  metrics->SetVersions({}, {});
+  metrics->ForgetModel("m");
+  EXPECT_THAT(metrics->Render(), Not(HasSubstr("\"m\"")));
 }
 
 TEST(Metrics, ReportsStoreExecutorProcessAndBuild) {

@@ -55,6 +55,9 @@ TEST(VersionManager, AModelThatFailsStopsNobodyElse) {
   EXPECT_TRUE(status.models[0].failed);
   EXPECT_THAT(rig.Find("bad"), StatusIs(absl::StatusCode::kNotFound));
   EXPECT_EQ(rig.metrics.load_failures, 1);
+  ASSERT_EQ(rig.metrics.failed_versions().size(), 1u);
+  EXPECT_EQ(rig.metrics.failed_versions()[0].code, absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(rig.metrics.failed_versions()[0].reason, HasSubstr("operator 'Foo'"));
 
   rig.Want({{"bad", {1}}, {"good", {1}}});  // The same files are not tried again,
   rig.Settle();
@@ -64,6 +67,7 @@ TEST(VersionManager, AModelThatFailsStopsNobodyElse) {
   rig.Want({{"bad", {1}}});
   rig.Settle();
   EXPECT_EQ(rig.StatesOf("bad"), "1:serving");
+  EXPECT_TRUE(rig.metrics.failed_versions().empty());
 }
 
 TEST(VersionManager, ABrokenFolderIsAFailedModelAndLeavesWhatServes) {
