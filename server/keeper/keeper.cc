@@ -499,6 +499,7 @@ void Keeper::OnExit(std::unique_ptr<WorkerProcess> worker, int wait_status) {
     case WorkerRole::kRetired:
       LOG(INFO) << "the retired worker " << worker->pid << " is gone: " << text;
       Take(upgrade_.OnOldGone());
+      LOG(INFO) << "upgrade: " << upgrade_.message();
       break;
     case WorkerRole::kSuccessor:
       Take(upgrade_.OnSuccessorGone(text));

@@ -13,6 +13,7 @@
 #include "absl/log/log.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "runtime/base/strings.h"
 
 namespace paramd {
@@ -31,7 +32,10 @@ ServiceManager::ServiceManager(std::string notify_socket) : path_(std::move(noti
     LOG(WARNING) << "NOTIFY_SOCKET is no socket's path";
     return;
   }
-  socket_ = UniqueFd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  socket_ = UniqueFd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  // Its queue has room for ten messages, and a load makes hundreds.
+  const timeval patience = {.tv_sec = 2, .tv_usec = 0};
+  (void)setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 }
 
 void ServiceManager::Store(const std::string& name, int fd) {
@@ -65,7 +69,10 @@ void ServiceManager::Send(std::string_view lines, int fd) {
     header->cmsg_len = CMSG_LEN(sizeof(int));
     std::memcpy(CMSG_DATA(header), &fd, sizeof(int));
   }
-  if (sendmsg(socket_.get(), &message, MSG_NOSIGNAL) < 0) {
+  // One that hangs is waited for once, not for each message.
+  const int flags = MSG_NOSIGNAL | (absl::Now() < busy_until_ ? MSG_DONTWAIT : 0);
+  if (sendmsg(socket_.get(), &message, flags) < 0) {
+    if (errno == EAGAIN) busy_until_ = absl::Now() + absl::Seconds(30);
     LOG_EVERY_N_SEC(WARNING, 10) << "the service manager does not take '"
                                  << lines.substr(0, lines.find('\n')) << "': " << strerror(errno);
   }

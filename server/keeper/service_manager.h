@@ -5,8 +5,8 @@
 // The protocol is a datagram of lines to $NOTIFY_SOCKET and descriptors that are
 // inherited from number 3 on ($LISTEN_FDS); no library is needed for it.
 //
-// Thread-safety: one thread. Nothing blocks: a message that the manager does not
-// take is logged and lost.
+// Thread-safety: one thread. A manager that does not read holds it up for two
+// seconds; then its messages are logged and lost.
 #ifndef PARAMD_SERVER_KEEPER_SERVICE_MANAGER_H_
 #define PARAMD_SERVER_KEEPER_SERVICE_MANAGER_H_
 
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "runtime/base/unique_fd.h"
 #include "server/config/server_config.h"
@@ -39,6 +40,7 @@ class ServiceManager {
 
   const std::string path_;
   UniqueFd socket_;
+  absl::Time busy_until_ = absl::InfinitePast();
 };
 
 struct InheritedFd {
