@@ -15,6 +15,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
+#include "runtime/loading/model_record.h"
 #include "server/config/server_config.h"
 #include "server/keeper/keeper_client.h"
 #include "server/keeper/worker_environment.h"
@@ -76,7 +77,8 @@ absl::StatusOr<std::unique_ptr<KeeperClient>> FindKeeper() {
   if (!absl::SimpleAtoi(*number, &fd) || fd < 0) {
     return absl::InvalidArgumentError(StrCat(kKeeperFdVariable, " is no descriptor"));
   }
-  return KeeperClient::Connect(UniqueFd(fd), {.pid = getpid(), .build = VersionText()});
+  return KeeperClient::Connect(UniqueFd(fd),
+                               {.pid = getpid(), .build = VersionText(), .format = LoadFormat()});
 }
 
 absl::Status Serve(const ServerConfig& config, const Clock& clock, MainEvents* events) {
