@@ -145,9 +145,17 @@ absl::Status Worker::Impl::Start() {
   store_metrics_.emplace(store_.get());
   metrics_->SetStoreUsageSource(&*store_metrics_);
   PARAMD_RETURN_IF_ERROR(StartExecutor(budget));
+  ModelLoadingOptions loading_options = {.idle_priority = true};
+  loading_options.serving = [this](const std::string& model) {
+    absl::StatusOr<ModelHandle> handle = routing_.Find(model, VersionChoice());
+    return handle.ok() ? *std::move(handle) : ModelHandle();
+  };
+  loading_options.on_read = [this](const std::string& model, uint64_t bytes) {
+    metrics_->AddLoadBytes(model, bytes);
+  };
   loading_ =
       std::make_unique<ModelLoading>(config_, streams_, &repository_->directory(), store_.get(),
-                                     clock_, ModelLoadingOptions{.idle_priority = true});
+                                     clock_, std::move(loading_options));
   StartVersions();
   PARAMD_RETURN_IF_ERROR(StartAdministration());
   PARAMD_RETURN_IF_ERROR(StartFrontDoors());

@@ -76,6 +76,7 @@ enum class MetricId : uint8_t {
   kLoads,
   kLoadSeconds,
   kLoadsInProgress,
+  kLoadBytes,
   kVersionFailed,
   kNameVersion,
   kVerifications,
@@ -96,6 +97,7 @@ enum class MetricId : uint8_t {
   kProcessResidentBytes,
   kProcessVirtualBytes,
   kProcessMemoryBytes,
+  kMemoryLedgerBytes,
   kProcessProportionalBytes,
   kProcessOpenFds,
   kProcessMaxFds,
@@ -155,6 +157,8 @@ inline constexpr MetricSpec kMetricSpecs[] = {
      "Time of an attempt to load a version, warm-up included, failures included.", kLoadBounds},
     {"paramd_loads_in_progress", MetricType::kGauge, "loads", "",
      "Versions that are being loaded now."},
+    {"paramd_load_bytes_total", MetricType::kCounter, "bytes", "model",
+     "Parameter bytes that were read from model files."},
     {"paramd_version_failed", MetricType::kGauge, "", "model, version, code, reason",
      "1 for each version that should serve and does not because it failed, and why (the reason cut "
      "to 200 bytes); gone once it is fixed."},
@@ -190,8 +194,13 @@ inline constexpr MetricSpec kMetricSpecs[] = {
     {"process_resident_memory_bytes", MetricType::kGauge, "bytes", "", "Resident memory."},
     {"process_virtual_memory_bytes", MetricType::kGauge, "bytes", "", "Address space in use."},
     {"paramd_process_memory_bytes", MetricType::kGauge, "bytes", "kind",
-     "Resident memory by kind: anon (heap, stacks, arenas), file (programs and libraries), shmem "
-     "(parameters)."},
+     "Memory as the system counts it, by kind: anon (heap, stacks, arenas), file (programs and "
+     "libraries), shmem (parameters, as far as this process has touched them), memfd (blocks of "
+     "parameter segments, each inode once, in this process and its keeper)."},
+    {"paramd_memory_ledger_bytes", MetricType::kGauge, "bytes", "kind",
+     "Memory as paramd counts it, to be held against anon + memfd of paramd_process_memory_bytes: "
+     "parameters (sealed segments), allocator (the heap, in use), arenas (activations), baseline "
+     "(anonymous memory measured at the start). No kind is computed from another."},
     {"paramd_process_proportional_bytes", MetricType::kGauge, "bytes", "",
      "Resident memory in which pages shared with other processes count in proportion (PSS)."},
     {"process_open_fds", MetricType::kGauge, "descriptors", "", "Open file descriptors."},
@@ -312,6 +321,8 @@ class Metrics {
   // that it serves), AddLoadsInProgress(-1).
   virtual void RecordLoad(std::string_view model, absl::StatusCode code, absl::Duration took) = 0;
   virtual void AddLoadsInProgress(int64_t difference) = 0;
+  // As they are read; from loader threads.
+  virtual void AddLoadBytes(std::string_view model, uint64_t bytes) = 0;
   // All there are now; each call replaces the last.
   virtual void SetVersions(std::vector<FailedVersion> failed, std::vector<NamedVersion> names) = 0;
   virtual void RecordVerification(std::string_view model, absl::StatusCode code) = 0;

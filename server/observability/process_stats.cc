@@ -2,9 +2,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <malloc.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <map>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -109,12 +113,53 @@ std::optional<uint64_t> CountEntries(const std::string& path, bool is_own_fd_fol
   return count;
 }
 
+// By device and inode, so that a segment that two processes have counts once.
+using MemfdBlocks = std::map<std::pair<dev_t, ino_t>, uint64_t>;
+
+void AddMemfds(const std::string& fd_folder, MemfdBlocks* blocks) {
+  DIR* const folder = opendir(fd_folder.c_str());
+  if (folder == nullptr) return;
+  while (const dirent* entry = readdir(folder)) {
+    const std::string path = StrCat(fd_folder, "/", entry->d_name);
+    char target[64];
+    const ssize_t length = readlink(path.c_str(), target, sizeof(target));
+    if (length < 0 ||
+        !std::string_view(target, static_cast<size_t>(length)).starts_with("/memfd:paramd")) {
+      continue;
+    }
+    struct stat info = {};
+    if (stat(path.c_str(), &info) != 0) continue;  // Closed just now.
+    (*blocks)[{info.st_dev, info.st_ino}] = static_cast<uint64_t>(info.st_blocks) * 512;
+  }
+  closedir(folder);
+}
+
+std::optional<uint64_t> ReadMemfdBytes(const std::string& proc_root, const std::string& status) {
+  MemfdBlocks blocks;
+  AddMemfds(proc_root + "/self/fd", &blocks);
+  // The keeper is the parent; another parent has no memfds of this name.
+  if (const std::optional<uint64_t> parent = NumberAfter(status, "PPid:", 1)) {
+    AddMemfds(StrCat(proc_root, "/", *parent, "/fd"), &blocks);
+  }
+  uint64_t bytes = 0;
+  for (const auto& [inode, size] : blocks) bytes += size;
+  return bytes;
+}
+
 }  // namespace
+
+uint64_t AllocatedBytes() {
+  const struct mallinfo2 info = mallinfo2();
+  return static_cast<uint64_t>(info.uordblks) + static_cast<uint64_t>(info.hblkhd);
+}
 
 ProcessStats ReadProcessStats(const std::string& proc_root) {
   ProcessStats stats;
   const std::string self = proc_root + "/self";
-  if (const auto text = ReadSmallFile(self + "/status")) ReadStatus(*text, &stats);
+  if (const auto text = ReadSmallFile(self + "/status")) {
+    ReadStatus(*text, &stats);
+    stats.memfd_bytes = ReadMemfdBytes(proc_root, *text);
+  }
   if (const auto text = ReadSmallFile(self + "/smaps_rollup")) {
     stats.proportional_bytes = NumberAfter(*text, "Pss:", 1024);
   }

@@ -21,6 +21,9 @@ struct ProcessStats {
   std::optional<uint64_t> anon_bytes;  // Parts of resident_bytes.
   std::optional<uint64_t> file_bytes;
   std::optional<uint64_t> shmem_bytes;
+  // Blocks of paramd's memfds, each inode once, whether this process or its
+  // parent, if that is a keeper, has the descriptor.
+  std::optional<uint64_t> memfd_bytes;
   std::optional<uint64_t> proportional_bytes;
   std::optional<uint64_t> threads;
   std::optional<uint64_t> open_fds;
@@ -29,6 +32,9 @@ struct ProcessStats {
 
 // `proc_root` is "/proc"; tests give a copy.
 ProcessStats ReadProcessStats(const std::string& proc_root);
+
+// Heap bytes that the program has in use, as the C library counts them.
+uint64_t AllocatedBytes();
 
 struct CpuThrottling {
   double seconds = 0;

@@ -317,6 +317,12 @@ class PrometheusMetrics final : public Metrics {
     MutexLock lock(&mutex_);
     ++verifications_[{std::string(model), static_cast<int>(CodeIndex(code))}];
   }
+  void AddLoadBytes(std::string_view model, uint64_t bytes) override {
+    MutexLock lock(&mutex_);
+    auto it = loads_.find(model);
+    if (it == loads_.end()) it = loads_.try_emplace(std::string(model)).first;
+    it->second.bytes += bytes;
+  }
   void ForgetModel(std::string_view model) override {
     MutexLock lock(&mutex_);
     std::erase_if(verifications_,
@@ -343,6 +349,7 @@ class PrometheusMetrics final : public Metrics {
  private:
   struct LoadSeries {
     std::array<uint64_t, kCodeCount> by_code = {};
+    uint64_t bytes = 0;
     AtomicHistogram seconds{SpecOf(MetricId::kLoadSeconds).bounds, kNanosecondsPerSecond};
   };
 
@@ -353,6 +360,8 @@ class PrometheusMetrics final : public Metrics {
   void AddProcess(Families* families) const;
 
   const MetricsOptions options_;
+  // Anonymous memory before anything was loaded.
+  const std::optional<uint64_t> baseline_bytes_ = ReadProcessStats(options_.proc_root).anon_bytes;
   UnknownModelMetrics unknown_;
   PrometheusExecutorMetrics executor_;
   Gauge loads_in_progress_ = 0;
@@ -452,6 +461,7 @@ void PrometheusMetrics::AddLoads(Families* families) const {
     HistogramTotals seconds;
     series.seconds.AddTo(&seconds);
     families->AddHistogram(MetricId::kLoadSeconds, {model}, seconds);
+    families->AddNumber(MetricId::kLoadBytes, {model}, static_cast<double>(series.bytes));
   }
   // Two loads of one version may have failed: a series is there once.
   std::set<std::pair<std::string, int64_t>> told;
@@ -523,6 +533,18 @@ void PrometheusMetrics::AddProcess(Families* families) const {
   add_kind("anon", stats.anon_bytes);
   add_kind("file", stats.file_bytes);
   add_kind("shmem", stats.shmem_bytes);
+  add_kind("memfd", stats.memfd_bytes);
+  const auto add_line = [families](const char* kind, const std::optional<uint64_t>& bytes) {
+    if (!bytes) return;
+    families->AddNumber(MetricId::kMemoryLedgerBytes, {kind}, static_cast<double>(*bytes));
+  };
+  {
+    MutexLock lock(&store_mutex_);
+    if (store_ != nullptr) add_line("parameters", store_->CurrentStoreUsage().sealed_bytes);
+  }
+  add_line("allocator", AllocatedBytes());
+  add_line("arenas", static_cast<uint64_t>(Get(executor_.arena_bytes)));
+  add_line("baseline", baseline_bytes_);
   families->AddOptional(MetricId::kProcessProportionalBytes, stats.proportional_bytes);
   families->AddOptional(MetricId::kProcessOpenFds, stats.open_fds);
   families->AddOptional(MetricId::kProcessMaxFds, stats.max_fds);

@@ -137,6 +137,7 @@ class FakeMetrics final : public Metrics {
     return names_;
   }
   void RecordVerification(std::string_view, absl::StatusCode) override { ++verifications; }
+  void AddLoadBytes(std::string_view, uint64_t) override {}
   void ForgetModel(std::string_view) override {}
   void SetStoreUsageSource(const StoreUsageSource* source) override { store = source; }
   void SetReady(bool now) override { ready = now; }

@@ -187,9 +187,12 @@ TEST(Metrics, LoadsAreCountedUntilTheModelIsForgotten) {
   metrics->AddLoadsInProgress(1);
   metrics->RecordLoad("m", absl::StatusCode::kResourceExhausted, absl::Seconds(1));
   metrics->RecordLoad("m", absl::StatusCode::kOk, absl::Seconds(2));
+  metrics->AddLoadBytes("m", 1000);
+  metrics->AddLoadBytes("m", 2000);
   auto samples = Samples(metrics->Render());
   EXPECT_EQ(samples.at(R"(paramd_loads_total{model="m",code="OK"})"), 1);
   EXPECT_EQ(samples.at(R"(paramd_loads_total{model="m",code="RESOURCE_EXHAUSTED"})"), 1);
+  EXPECT_EQ(samples.at(R"(paramd_load_bytes_total{model="m"})"), 3000);
   EXPECT_EQ(samples.at(R"(paramd_load_seconds_sum{model="m"})"), 3);
   EXPECT_EQ(samples.at("paramd_loads_in_progress"), 1);
   metrics->ForgetModel("m");

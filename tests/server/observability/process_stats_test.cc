@@ -1,6 +1,7 @@
 #include "server/observability/process_stats.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <string>
@@ -23,6 +24,26 @@ TEST(ProcessStats, ReadsThisProcess) {
   const int fd = open("/dev/null", O_RDONLY);
   EXPECT_EQ(ReadProcessStats("/proc").open_fds, *before.open_fds + 1);
   close(fd);
+}
+
+TEST(ProcessStats, CountsTheBlocksOfSegmentsOnceEach) {
+  const uint64_t before = ReadProcessStats("/proc").memfd_bytes.value_or(0);
+  const int fd = memfd_create("paramd-test", MFD_CLOEXEC);
+  ASSERT_GE(fd, 0);
+  ASSERT_EQ(posix_fallocate(fd, 0, 1 << 20), 0);
+  const int again = dup(fd);
+  const int other = memfd_create("somebody-else", MFD_CLOEXEC);
+  ASSERT_EQ(posix_fallocate(other, 0, 1 << 20), 0);
+  EXPECT_EQ(ReadProcessStats("/proc").memfd_bytes, before + (1 << 20));
+  for (const int open : {fd, again, other}) close(open);
+  EXPECT_EQ(ReadProcessStats("/proc").memfd_bytes, before);
+}
+
+TEST(ProcessStats, TheAllocatorSaysWhatIsInUse) {
+  const uint64_t before = AllocatedBytes();
+  const std::string large(32 << 20, 'x');
+  EXPECT_GE(AllocatedBytes(), before + large.size());
+  EXPECT_LE(AllocatedBytes(), before + large.size() + (1 << 20));
 }
 
 TEST(ProcessStats, LeavesOutWhatIsNotThereOrIsRubbish) {
