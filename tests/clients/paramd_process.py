@@ -15,8 +15,28 @@ PARAMCTL = os.environ.get("PARAMCTL_BIN") or str(ROOT / "build/release/bin/param
 PATIENCE_S = 120
 
 
+def children(pid):
+    """Processes that it started and that still run: paramd has paramd-worker."""
+    found = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # It ended just now.
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return sorted(found)
+
+
 def listening_ports(pid):
-    """TCP ports on which the process listens, from /proc: the program was told to take any."""
+    """TCP ports on which the process or one of its children listens, from /proc: it was told to take any."""
+    ports = []
+    for one in (pid, *children(pid)):
+        ports += [port for port in _own_listening_ports(one) if port not in ports]
+    return ports
+
+
+def _own_listening_ports(pid):
     try:
         sockets = {os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")}
         table = []
@@ -47,13 +67,14 @@ class ParamdProcess:
 
     def __init__(self, repository, *arguments, grpc="127.0.0.1:0", metrics="127.0.0.1:0"):
         self.scratch = tempfile.TemporaryDirectory(prefix="paramd-clients-")
+        self.admin_socket = os.path.join(self.scratch.name, "admin.sock")
         self.log = []
         self.grpc = self.metrics = None
         # No grace period: nobody balances load over this one.
         self.process = subprocess.Popen(
             [
                 *(PARAMD, "--model-repository", str(repository), "--grpc-address", grpc, "--metrics-address", metrics),
-                *("--admin-socket", os.path.join(self.scratch.name, "admin.sock"), "--drain-grace", "0s", *arguments),
+                *("--admin-socket", self.admin_socket, "--drain-grace", "0s", *arguments),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
