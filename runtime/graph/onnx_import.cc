@@ -55,6 +55,14 @@ struct Missing {
   std::string text;
 };
 
+// Many exporters name no nodes; what one makes has a name.
+std::string NodeInWords(const onnx::NodeProto& node) {
+  if (!node.name().empty() || node.output_size() == 0) {
+    return StrCat("node '", node.name().substr(0, 200), "'");
+  }
+  return StrCat("the node that makes '", node.output(0).substr(0, 200), "'");
+}
+
 absl::Status Survey(const onnx::GraphProto& graph, const OpsetByDomain& opsets,
                     const OnnxImportOptions& options, int depth, int64_t& nodes, Missing& missing) {
   if (depth > kSubgraphDepthMax) {
@@ -83,12 +91,13 @@ absl::Status Survey(const onnx::GraphProto& graph, const OpsetByDomain& opsets,
     PARAMD_RETURN_IF_ERROR(CheckName("operator", node.op_type()));
     PARAMD_RETURN_IF_ERROR(CheckName("domain", domain));
     PARAMD_RETURN_IF_ERROR(CheckName("node", node.name()));
+    if (node.output_size() > 0) PARAMD_RETURN_IF_ERROR(CheckName("value", node.output(0)));
     if (!missing.named.insert(StrCat(domain, ":", node.op_type())).second) continue;
     if (missing.named.size() > kMissingShown) continue;
     StrAppend(&missing.text, missing.text.empty() ? "" : "; ", node.op_type().substr(0, 100),
               " (domain ", domain.empty() ? "ai.onnx" : domain.substr(0, 100), ", ",
               opset == 0 ? std::string("no opset imported") : StrCat("opset ", opset),
-              ", first at node '", node.name().substr(0, 200), "')");
+              ", first at ", NodeInWords(node), ")");
   }
   return absl::OkStatus();
 }

@@ -18,18 +18,25 @@ constexpr double kFoldWorkMax = 1 << 28;
 
 bool IsTooMuchWork(const OpSpec& spec) {
   const OpParams& params = spec.params;
-  if (!std::holds_alternative<ConvParams>(params) &&
+  const bool named = std::holds_alternative<NamedParams>(params);
+  if (!named && !std::holds_alternative<ConvParams>(params) &&
       !std::holds_alternative<MatMulParams>(params) &&
       !std::holds_alternative<PoolParams>(params) && !std::holds_alternative<LrnParams>(params)) {
     return false;
   }
-  double work = static_cast<double>(spec.outputs[0].shape.elements());
-  // Each element of the result reads at most all of one operand.
+  double work = 1;
+  for (const Operand& output : spec.outputs) {
+    if (output.kind != OperandKind::kAbsent) {
+      work = std::max(work, static_cast<double>(output.shape.elements()));
+    }
+  }
+  // Each element of the result reads at most all of one operand; of an einsum,
+  // and so of all that are named, each combination of all operands' elements.
   double read = 1;
   for (const Operand& input : spec.inputs) {
-    if (input.kind != OperandKind::kAbsent) {
-      read = std::max(read, static_cast<double>(input.shape.elements()));
-    }
+    if (input.kind == OperandKind::kAbsent) continue;
+    const auto elements = static_cast<double>(std::max<int64_t>(input.shape.elements(), 1));
+    read = named ? read * elements : std::max(read, elements);
   }
   return work * read > kFoldWorkMax;
 }

@@ -118,7 +118,7 @@ std::vector<double> Weights(const ResizeMode& mode, double ratio, double scale) 
 }
 
 // Taps and results of one axis beyond this are refused: tables would eat memory.
-constexpr int64_t kTapsMax = int64_t{1} << 26;
+constexpr int64_t kTapsMax = int64_t{1} << 23;
 
 absl::StatusOr<AxisTaps> TapsOf(const ResizeMode& mode, double scale, int64_t in, int64_t out,
                                 double roi_begin, double roi_end) {
