@@ -295,11 +295,14 @@ TEST(Keeper, AVersionThatCrashesItsWorkerIsQuarantinedAndTheOthersServe) {
 TEST(Keeper, AVersionInWhoseLoadTheWorkerIsKilledIsQuarantined) {
   KeeperRig rig;
   rig.AddModel("linear", 1, LinearModel(3, 4));
-  rig.AddModel("large", 1, SlowModel(1024, 8));  // 32 MB at 1 MB a second.
+  rig.AddModel("large", 1, SlowModel(1024, 8));  // 8 MB at 1 MB a second.
   rig.flags = {"--load-rate-max", "1MiB"};
   ASSERT_NO_FATAL_FAILURE(rig.Launch());
   for (int round = 1; round <= 3; ++round) {
-    ASSERT_TRUE(rig.log().WaitFor("loading large/1", round));
+    ASSERT_TRUE(rig.log().WaitFor("metrics are on port ", round));
+    // In the middle of its parameters.
+    while (rig.Metric("paramd_store_reserved_bytes") <= 0) {
+    }
     const int started = rig.log().Count("started worker ");
     kill(rig.worker(), SIGKILL);
     ASSERT_TRUE(rig.log().WaitFor("while loading large/1#", round));
