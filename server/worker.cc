@@ -282,6 +282,9 @@ absl::Status Worker::Impl::StartAdministration() {
   parts.plan = [this](const PlanRequest& request) {
     return loading_->Plan(request.load, request.goes_first);
   };
+  parts.on_verified = [this](const VerifyReport& report) {
+    metrics_->RecordVerification(report.model, report.status.code());
+  };
   if (trail_ != nullptr) parts.quarantined = trail_->Quarantined();
   PARAMD_ASSIGN_OR_RETURN(administration_, Administration::Create(config_, std::move(parts)));
   return absl::OkStatus();
@@ -397,7 +400,7 @@ absl::StatusOr<absl::Time> Worker::Impl::Look() {
       accepting_ = true;
       doors_->SetAccepting(true);
     } else {
-      again = accept_by_;
+      again = std::min(again, accept_by_);
     }
   }
   if (listener_ == nullptr && !config_.metrics_address.empty()) {
