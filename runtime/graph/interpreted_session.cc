@@ -28,7 +28,8 @@ absl::Status InterpretedSession::Prepare(absl::Span<const Shape> input_shapes) {
   uint64_t bytes = 0;
   for (size_t i = 0; i < input_shapes.size(); ++i) {
     const ValueType& type = graph.value(graph.inputs[i]).type;
-    if (type.kind != ValueType::Kind::kTensor) {
+    // An optional that is there is what it holds.
+    if (type.kind == ValueType::Kind::kSequence) {
       return absl::UnimplementedError(
           StrCat("input '", graph.value(graph.inputs[i]).name, "' is not a tensor"));
     }

@@ -169,6 +169,8 @@ constexpr InterpreterBuiltin kBuiltins[] = {
     {"Unique", RunUnique},
     {"NonMaxSuppression", RunNonMaxSuppression},
     {"SplitToSequence", RunSplitToSequence},
+    {"StringConcat", RunStringConcat},
+    {"StringSplit", RunStringSplit},
     {"SequenceConstruct", RunSequenceConstruct},
     {"SequenceEmpty", RunSequenceEmpty},
     {"SequenceLength", RunSequenceLength},

@@ -58,6 +58,10 @@ absl::StatusOr<std::vector<RuntimeValue>> RunUnique(const BuiltinCall& call);
 absl::StatusOr<std::vector<RuntimeValue>> RunNonMaxSuppression(const BuiltinCall& call);
 absl::StatusOr<std::vector<RuntimeValue>> RunSplitToSequence(const BuiltinCall& call);
 
+// interpreter_strings.cc
+absl::StatusOr<std::vector<RuntimeValue>> RunStringConcat(const BuiltinCall& call);
+absl::StatusOr<std::vector<RuntimeValue>> RunStringSplit(const BuiltinCall& call);
+
 // interpreter_tensors.cc: pieces of dense tensors.
 // Slice `index` along `axis`, the axis dropped. REQUIRES: axis and index inside.
 absl::StatusOr<RuntimeValue> SliceAlong(const Interpreter& interpreter, const RuntimeValue& value,

@@ -264,6 +264,11 @@ absl::StatusOr<ValueType> TypeFromProto(const onnx::TypeProto& proto, std::strin
         return tensor_type(proto.optional_type().elem_type().tensor_type(),
                            ValueType::Kind::kOptional);
       }
+      if (const auto& element = proto.optional_type().elem_type();
+          element.sequence_type().elem_type().has_tensor_type()) {
+        return tensor_type(element.sequence_type().elem_type().tensor_type(),
+                           ValueType::Kind::kOptional);
+      }
       break;
     default:
       break;
