@@ -113,6 +113,9 @@ class StateController final : public ModelAdmin {
   absl::Status Rescan(const std::string& model) override;
 
  private:
+  // Others edit seldom and briefly; who loses that often has met something else.
+  static constexpr int kCommitAttemptsMax = 1000;
+
   using Edit = absl::FunctionRef<absl::Status(DesiredState*)>;
   // Is told which revision it edits.
   using EditAt = absl::FunctionRef<absl::Status(DesiredState*, uint64_t revision)>;

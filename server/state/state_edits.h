@@ -47,7 +47,7 @@ struct ListedModel {
   std::string policy;
   std::string error;  // Nothing of the model can be loaded, and why.
   bool memory_first = false;
-  bool auto_promote = true;  // Of a model that the document does not have yet.
+  bool auto_promote = true;             // Of a model that the document does not have yet.
   std::vector<ListedVersion> versions;  // Ascending by number.
 };
 

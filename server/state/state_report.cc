@@ -66,6 +66,13 @@ ModelReport ReportModel(const std::string& name, const WantedModel* wanted,
 
 }  // namespace
 
+const ModelStatus* FindModel(const ServingStatus& status, const std::string& name) {
+  for (const ModelStatus& model : status.models) {
+    if (model.name == name) return &model;
+  }
+  return nullptr;
+}
+
 StateReport ReportState(uint64_t revision, const DesiredState& desired,
                         const ServingStatus& actual) {
   StateReport report;

@@ -17,6 +17,9 @@
 
 namespace paramd {
 
+// Null: nothing is known of it.
+const ModelStatus* FindModel(const ServingStatus& status, const std::string& name);
+
 StateReport ReportState(uint64_t revision, const DesiredState& desired,
                         const ServingStatus& actual);
 
