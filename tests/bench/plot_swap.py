@@ -32,7 +32,7 @@ def picture(document):
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         f'<text x="{LEFT}" y="18" font-size="14">Latency of each request while {document["model_megabytes"]} MB of weights are swapped '
-        f'(no request failed)</text>',
+        f'({document["failed"] or "no"} request{"s" if document["failed"] > 1 else ""} failed)</text>',
     ]
     for number, swap in enumerate(swaps):
         left, middle, right = x(swap["start"]), x(swap["promoted"]), x(swap["end"])
@@ -47,8 +47,10 @@ def picture(document):
         out.append(f'<text x="{LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
     for tick in ticks(end, 10):
         out.append(f'<text x="{x(tick):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{tick:g}</text>')
-    for due, latency, version in requests:
-        out.append(f'<circle cx="{x(due):.1f}" cy="{y(latency):.1f}" r="1.5" fill="{COLOURS.get(version, "#c00")}"/>')
+    # One path a version; a dot is a line of no length with round ends.
+    for version, colour in COLOURS.items():
+        dots = "".join(f"M{x(due):.1f} {y(latency):.1f}h0" for due, latency, by in requests if by == version)
+        out.append(f'<path d="{dots}" stroke="{colour}" stroke-width="2.6" stroke-linecap="round" stroke-opacity="0.7"/>')
     out.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 12}" text-anchor="middle">seconds</text>')
     out.append(f'<text transform="translate(16 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" text-anchor="middle">milliseconds to the answer</text>')
     return "\n".join([*out, "</svg>", ""])

@@ -99,8 +99,11 @@ class Rounds:
         self.libc.prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0)
         self.daemon.wait_ready()
         self.channel = grpc.insecure_channel(
-            self.daemon.grpc, [("grpc.service_config", json.dumps(RETRY)), ("grpc.max_receive_message_length", -1)]
-        )
+            self.daemon.grpc,
+            # A request above this many bytes (256 KiB, unless it is set) is not kept for another attempt.
+            [("grpc.service_config", json.dumps(RETRY)), ("grpc.per_rpc_retry_buffer_size", 64 << 20),
+             ("grpc.max_receive_message_length", -1)],
+        )  # fmt: skip
         self.stub = predict_pb2_grpc.PredictServiceStub(self.channel)
         from messages import model_pb2, model_pb2_grpc
 

@@ -321,22 +321,23 @@ def main():
     print(text)
     if arguments.output:
         arguments.output.with_suffix(".txt").write_text(text)
-        write_timeline(bench, records, arguments.output.with_suffix(".json"), commit)
+        write_timeline(bench, records, summary["failed"], arguments.output.with_suffix(".json"), commit)
     return 1 if wrong else 0
 
 
-def write_timeline(bench, records, path, commit):
+def write_timeline(bench, records, failed, path, commit):
     """The requests around a few swaps in the middle of the run, times in seconds from the first."""
-    swaps = bench.swaps[len(bench.swaps) // 2 :][:4]
+    swaps = bench.swaps[len(bench.swaps) // 2 :][:3]
     begin = swaps[0]["start"] - (swaps[0]["end"] - swaps[0]["start"]) // 2
     end = swaps[-1]["end"] + (swaps[-1]["end"] - swaps[-1]["start"]) // 2
     rows = records[(records["due"] >= begin) & (records["due"] < end)]
     rows = rows[np.argsort(rows["due"])]
     document = {
         "commit": commit,
+        "failed": failed,
         "model_megabytes": round(bench.model.parameter_bytes / 1e6, 1),
         "requests": [
-            [round((r["due"] - begin) / 1e9, 5), round((r["answered"] - r["due"]) / 1e6, 3), int(r["version"])] for r in rows
+            [round((r["due"] - begin) / 1e9, 4), round((r["answered"] - r["due"]) / 1e6, 2), int(r["version"])] for r in rows
         ],
         "swaps": [
             {key: round((swap[key] - begin) / 1e9, 5) for key in ("start", "loaded", "promoted", "end")} | {"version": swap["version"]}
