@@ -29,15 +29,17 @@ std::string Bytes(const v1::LoadProgress& progress) {
   return StrCat(BytesText(progress.bytes_done()), " of ", BytesText(progress.bytes_total()));
 }
 
-std::string Rate(const v1::LoadProgress& progress) {
-  if (progress.bytes_done() == 0 || progress.seconds() <= 0) return "";
-  const double rate = static_cast<double>(progress.bytes_done()) / progress.seconds();
+std::string Rate(const v1::LoadProgress& progress, double stage_began) {
+  const double seconds = progress.seconds() - stage_began;
+  if (progress.bytes_done() == 0 || seconds <= 0) return "";
+  const double rate = static_cast<double>(progress.bytes_done()) / seconds;
   return StrCat(BytesText(static_cast<uint64_t>(rate)), "/s");
 }
 
 }  // namespace
 
-std::string LoadBar(const std::string& model, const v1::LoadProgress& progress, int columns) {
+std::string LoadBar(const std::string& model, const v1::LoadProgress& progress, double stage_began,
+                    int columns) {
   std::string line =
       StrCat(model, " ", progress.version(), "  ", absl::StrFormat("%-12s", StageText(progress)));
   if (progress.bytes_total() != 0) {
@@ -46,42 +48,48 @@ std::string LoadBar(const std::string& model, const v1::LoadProgress& progress, 
     StrAppend(&line, "[", std::string(full, '#'), std::string(kBarColumns - full, ' '), "] ",
               absl::StrFormat("%3u%%", static_cast<unsigned>(percent)), "  ", Bytes(progress));
   }
-  if (const std::string rate = Rate(progress); !rate.empty()) StrAppend(&line, "  ", rate);
+  if (const std::string rate = Rate(progress, stage_began); !rate.empty())
+    StrAppend(&line, "  ", rate);
   if (columns > 0 && line.size() > static_cast<size_t>(columns)) {
     line.resize(static_cast<size_t>(columns));
   }
   return line;
 }
 
-std::string LoadLine(const std::string& model, const v1::LoadProgress& progress) {
+std::string LoadLine(const std::string& model, const v1::LoadProgress& progress,
+                     double stage_began) {
   std::string line =
       StrCat(model, " version ", progress.version(), ": ", StateText(progress.state()));
   if (!progress.stage().empty() && progress.stage() != StateText(progress.state())) {
     StrAppend(&line, ", ", progress.stage());
   }
   if (const std::string bytes = Bytes(progress); !bytes.empty()) StrAppend(&line, ", ", bytes);
-  if (const std::string rate = Rate(progress); !rate.empty()) StrAppend(&line, ", ", rate);
+  if (const std::string rate = Rate(progress, stage_began); !rate.empty())
+    StrAppend(&line, ", ", rate);
   return StrCat(line, ", ", absl::StrFormat("%.1f s", progress.seconds()));
 }
 
 void LoadView::Show(const v1::LoadProgress& progress) {
+  const auto [known, first] = versions_.try_emplace(progress.version());
+  Version& version = known->second;
+  std::string stage = StrCat(progress.state(), " ", progress.stage());
+  const bool new_stage = first || version.stage != stage;
+  if (new_stage) version = {.stage = std::move(stage), .stage_began = first ? 0 : version.seconds};
+  version.seconds = progress.seconds();
   if (options_.terminal) {
     // One column is left free: writing into the last one may wrap.
-    const std::string bar = LoadBar(options_.model, progress, options_.columns - 1);
+    const std::string bar =
+        LoadBar(options_.model, progress, version.stage_began, options_.columns - 1);
     std::fprintf(options_.file, "\r%s\x1b[K", bar.c_str());
     std::fflush(options_.file);
     line_open_ = true;
     return;
   }
-  Written now = {.state_and_stage = StrCat(progress.state(), " ", progress.stage()),
-                 .tenths = Percent(progress) / 10};
-  const auto [written, first] = written_.try_emplace(progress.version());
-  if (!first && written->second.state_and_stage == now.state_and_stage &&
-      written->second.tenths == now.tenths) {
-    return;
-  }
-  written->second = std::move(now);
-  std::fprintf(options_.file, "%s\n", LoadLine(options_.model, progress).c_str());
+  const uint64_t tenths = Percent(progress) / 10;
+  if (!new_stage && version.tenths_written == tenths) return;
+  version.tenths_written = tenths;
+  std::fprintf(options_.file, "%s\n",
+               LoadLine(options_.model, progress, version.stage_began).c_str());
 }
 
 void LoadView::End() {

@@ -30,20 +30,25 @@ class LoadView {
   void End();
 
  private:
-  struct Written {
-    std::string state_and_stage;
-    uint64_t tenths = 0;
+  struct Version {
+    std::string stage;  // State and stage.
+    double stage_began = 0;
+    double seconds = 0;  // Of the newest progress: when the next stage begins.
+    uint64_t tenths_written = 0;
   };
   LoadViewOptions options_;
-  std::map<int64_t, Written> written_;
+  std::map<int64_t, Version> versions_;
   bool line_open_ = false;
 };
 
-// "digits 3  parameters  [########            ]  40%  97.6 of 243.9 MB  310.2 MB/s",
-// cut to `columns`. Pure.
-std::string LoadBar(const std::string& model, const v1::LoadProgress& progress, int columns);
+// "digits 3  parameters  [########            ]  40%  97.6 MB of 243.9 MB  310.2 MB/s",
+// cut to `columns`. The rate is that of the stage, which began when the load was
+// `stage_began` seconds old. Pure.
+std::string LoadBar(const std::string& model, const v1::LoadProgress& progress, double stage_began,
+                    int columns);
 // The same as a plain line.
-std::string LoadLine(const std::string& model, const v1::LoadProgress& progress);
+std::string LoadLine(const std::string& model, const v1::LoadProgress& progress,
+                     double stage_began);
 
 }  // namespace paramd
 

@@ -37,15 +37,15 @@ class Screen {
 };
 
 TEST(LoadBar, HasBytesRateAndStage) {
-  EXPECT_EQ(LoadBar("alexnet", Progress("parameters", 97'560'000, 243'900'000, 0.3), 120),
+  EXPECT_EQ(LoadBar("alexnet", Progress("parameters", 97'560'000, 243'900'000, 0.5), 0.2, 120),
             "alexnet 3  parameters  [########            ]  40%  97.6 MB of 243.9 MB  325.2 MB/s");
-  EXPECT_EQ(LoadBar("alexnet", Progress("", 0, 0, 0), 120), "alexnet 3  loading     ");
+  EXPECT_EQ(LoadBar("alexnet", Progress("", 0, 0, 0), 0, 120), "alexnet 3  loading     ");
 }
 
 TEST(LoadBar, StaysWithinItsColumnsAndItsPercent) {
-  EXPECT_EQ(LoadBar("alexnet", Progress("parameters", 1, 2, 1), 10).size(), 10u);
+  EXPECT_EQ(LoadBar("alexnet", Progress("parameters", 1, 2, 1), 0, 10).size(), 10u);
   // A total that was estimated too low.
-  EXPECT_THAT(LoadBar("alexnet", Progress("parameters", 300, 200, 1), 120),
+  EXPECT_THAT(LoadBar("alexnet", Progress("parameters", 300, 200, 1), 0, 120),
               ::testing::HasSubstr("[####################] 100%"));
 }
 
@@ -71,7 +71,7 @@ TEST(LoadView, WritesALineForEachStageAndEachTenthOtherwise) {
   const std::string text = screen.Text();
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 12);
   EXPECT_THAT(
-      text, ::testing::EndsWith("a version 3: loading, warm-up, 100 B of 100 B, 50 B/s, 2.0 s\n"));
+      text, ::testing::EndsWith("a version 3: loading, warm-up, 100 B of 100 B, 100 B/s, 2.0 s\n"));
 }
 
 }  // namespace
