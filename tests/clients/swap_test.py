@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -465,12 +466,12 @@ class InterruptedLoadTest(unittest.TestCase):
 
 
 class WatchTest(unittest.TestCase):
-    """--watch: what lies in the folder is what is served."""
+    """--watch: what lies in the folder is what is served; and admin calls over TCP, which were asked for."""
 
     MODEL = MlpModel([16, 32, 4], seed=9)
 
     def setUp(self):
-        self.daemon = Daemon("--watch")
+        self.daemon = Daemon("--watch", "--admin-on-tcp")
         self.MODEL.write(self.daemon.repository / "mlp", 1)
         self.daemon.start()
         self.addCleanup(self.daemon.stop)
@@ -497,6 +498,27 @@ class WatchTest(unittest.TestCase):
         until(lambda: self.daemon.version("mlp", 5).weights_id not in (before, ""), "the flip is seen")
         self.MODEL.write(self.daemon.repository / "other", 1)
         until(lambda: len(self.daemon.admin.GetState(admin_pb2.GetStateRequest()).models) == 2, "a new model is seen")
+
+    def test_a_link_on_the_way_to_the_repository_is_flipped(self):
+        """git-sync: <root>/current -> .worktrees/<commit>; the repository is a folder of the commit."""
+        daemon = Daemon("--watch")
+        root = pathlib.Path(daemon.folder.name)
+        self.MODEL.write(root / ".worktrees/aaaa/models/mlp", 1)
+        (root / "current").symlink_to(".worktrees/aaaa")
+        daemon.repository = root / "current/models"
+        daemon.start()
+        self.addCleanup(daemon.stop)
+        for version in (1, 2):
+            self.MODEL.write(root / ".worktrees/bbbb/models/mlp", version)
+        (root / "current.new").symlink_to(".worktrees/bbbb")
+        os.rename(root / "current.new", root / "current")
+        shutil.rmtree(root / ".worktrees/aaaa")
+        until(lambda: [n.version for n in daemon.state("mlp").names] == [2], "the new commit's version is the default")
+
+    def test_admin_calls_are_taken_on_tcp_when_asked_for(self):
+        with grpc.insecure_channel(self.daemon.process.grpc) as channel:
+            state = admin_pb2_grpc.ModelAdminStub(channel).GetState(admin_pb2.GetStateRequest(), timeout=PATIENCE_S)
+        self.assertEqual(state.models[0].model, "mlp")
 
     def test_a_bad_version_leaves_the_good_one_and_is_tried_again_when_it_changes(self):
         write_version(self.daemon.repository / "mlp", 2, self.MODEL.onnx(2)[:-50])
