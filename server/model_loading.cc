@@ -166,7 +166,9 @@ absl::StatusOr<std::vector<WarmSize>> ModelLoading::WarmUpAndPassGate(
 
 absl::StatusOr<LoadedModel> ModelLoading::LoadFromFiles(const LoadRequest& request,
                                                         const ModelLoadOptions& options) const {
-  if (options_.idle_priority) RunWhenIdle();
+  if (options_.idle_priority && (!options_.anything_serves || options_.anything_serves())) {
+    RunWhenIdle();
+  }
   const auto& config = std::any_cast<const ModelConfig&>(request.config);
   const absl::Time start = clock_->Now();
   PARAMD_ASSIGN_OR_RETURN(const std::unique_ptr<Directory> folder,

@@ -42,8 +42,13 @@ struct ModelLoadingOptions {
   std::function<ModelHandle(const std::string& model)> serving;
   // Told of bytes as they are read from a model's files; may be empty.
   std::function<void(const std::string& model, uint64_t bytes)> on_read;
-  // Threads that load from files or tidy do the rest of their work at SCHED_IDLE.
+  // Threads that load from files or tidy do the rest of their work at SCHED_IDLE,
+  // so that they take no time from requests...
   bool idle_priority = false;
+  // ...from the first load on during which this is true: before anything serves
+  // there is nobody to be polite to, and a busy machine would never let it start.
+  // Empty: always.
+  std::function<bool()> anything_serves;
 };
 
 class ModelLoading {

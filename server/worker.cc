@@ -150,6 +150,11 @@ absl::Status Worker::Impl::Start() {
     absl::StatusOr<ModelHandle> handle = routing_.Find(model, VersionChoice());
     return handle.ok() ? *std::move(handle) : ModelHandle();
   };
+  loading_options.anything_serves = [this] {
+    const std::vector<ModelStatus> models = versions_->status().models;
+    return std::any_of(models.begin(), models.end(),
+                       [](const ModelStatus& model) { return model.ready; });
+  };
   loading_options.on_read = [this](const std::string& model, uint64_t bytes) {
     metrics_->AddLoadBytes(model, bytes);
   };

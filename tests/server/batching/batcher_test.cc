@@ -83,6 +83,42 @@ TEST(Batcher, RunsFiveAsFourAndOneUntilFiveIsCompiled) {
   }
 }
 
+// Of a version that was restored: it answers before its other sizes are there.
+TEST(Batcher, SizesForLaterAreCompiledWithoutBeingAskedForAndKeepTheirTimes) {
+  BatchingRig rig;
+  FakeModel model({.compiled_rows = {1}});
+  auto made = Batcher::Create(rig.executor.get(), {},
+                              {.model_name = "fake",
+                               .model = &model,
+                               .warm = WarmRows({1}, kMs, kMs),
+                               .warm_later = WarmRows({2, 4, 8, 16}, kMs, kMs)});
+  ASSERT_OK(made.status());
+  EXPECT_EQ((*made)->queue_state().shapes_compiling, 3);  // 16 is beyond the model.
+  auto first = SubmitRows(made->get(), {1, 1, 1, 1});
+  rig.RunAll();
+  EXPECT_THAT(model.rows_run(), ElementsAre(1, 1, 1, 1));
+  rig.Settle();
+  EXPECT_EQ((*made)->queue_state().shapes_compiling, 0);
+  EXPECT_THAT(model.compiles(), testing::IsSupersetOf({Shape{2, 2}, Shape{4, 2}, Shape{8, 2}}));
+  auto second = SubmitRows(made->get(), {1, 1, 1, 1, 1, 1, 1, 1});
+  rig.RunAll();
+  EXPECT_THAT(model.rows_run(), ElementsAre(1, 1, 1, 1, 8));
+  for (size_t i = 0; i < 8; ++i) ExpectOwnRows(*second[i], 1, 10 + 100 * static_cast<float>(i));
+}
+
+TEST(Batcher, ABatcherThatGoesForgetsTheSizesForLater) {
+  BatchingRig rig;
+  FakeModel model({.compiled_rows = {1}});
+  auto made = Batcher::Create(rig.executor.get(), {},
+                              {.model_name = "fake",
+                               .model = &model,
+                               .warm = WarmRows({1}),
+                               .warm_later = WarmRows({2, 4})});
+  ASSERT_OK(made.status());
+  made->reset();
+  EXPECT_FALSE(rig.executor->CompileOne());
+}
+
 TEST(Batcher, SplitsACallThatIsLargerThanABatchAndPutsItTogether) {
   BatchingRig rig;
   FakeModel model({});
