@@ -40,6 +40,10 @@ namespace paramd {
 // Set by a keeper for its next image: the descriptor of a KeeperImage.
 inline constexpr char kKeeperImageVariable[] = "PARAMD_KEEPER_IMAGE";
 
+// The listeners' names in an image and in the service manager's store.
+inline constexpr char kGrpcListenerName[] = "grpc-listener";
+inline constexpr char kAdminListenerName[] = "admin-listener";
+
 struct KeeperOptions {
   ServerConfig config;
   std::string program;  // The keeper's own path, for its next image.
