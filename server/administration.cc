@@ -85,7 +85,10 @@ absl::StatusOr<std::vector<ListedModel>> Administration::List(const std::string&
 }
 
 absl::Status Administration::Start() {
-  PARAMD_RETURN_IF_ERROR(controller_->Start(/*rescan=*/false));
+  // Where nothing is in memory yet (a first worker, with --state-file), files are
+  // opened anyway: then what was added while nobody looked counts too.
+  const bool cold = parts_.keeper == nullptr || parts_.keeper->Holdings().empty();
+  PARAMD_RETURN_IF_ERROR(controller_->Start(/*rescan=*/cold));
   if (parts_.active) StartWatching();
   return absl::OkStatus();
 }

@@ -106,7 +106,8 @@ class Worker::Impl {
   const std::function<void(MainEvent)> post_;
   const std::unique_ptr<KeeperClient> keeper_;
   KeeperWelcome welcome_;
-  std::set<std::string> inherited_;  // Models of which an earlier worker served versions.
+  std::set<std::string> inherited_;           // Models of which an earlier worker served versions.
+  std::set<std::string> inherited_versions_;  // "digits/3".
   std::unique_ptr<CrashTrail> trail_;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> doors_open_{false};  // The members below stand.
@@ -158,9 +159,8 @@ absl::Status Worker::Impl::Start() {
   loading_options.on_read = [this](const std::string& model, uint64_t bytes) {
     metrics_->AddLoadBytes(model, bytes);
   };
-  loading_ =
-      std::make_unique<ModelLoading>(config_, streams_, &repository_->directory(), store_.get(),
-                                     clock_, std::move(loading_options));
+  loading_ = std::make_unique<ModelLoading>(config_, streams_, &repository_->directory(),
+                                            store_.get(), clock_, std::move(loading_options));
   StartVersions();
   PARAMD_RETURN_IF_ERROR(StartAdministration());
   PARAMD_RETURN_IF_ERROR(StartFrontDoors());
@@ -181,6 +181,7 @@ absl::Status Worker::Impl::MeetKeeper() {
   serves_ = !welcome_.successor;
   for (const SegmentTable::Holding& holding : keeper_->Holdings()) {
     inherited_.insert(holding.name.substr(0, holding.name.rfind('/')));
+    inherited_versions_.insert(holding.name);
   }
   if (!welcome_.breadcrumb.valid()) return absl::OkStatus();
   PARAMD_ASSIGN_OR_RETURN(std::unique_ptr<BreadcrumbWriter> breadcrumbs,
@@ -268,8 +269,9 @@ void Worker::Impl::StartVersions() {
     SetKernelThreads(1);
   };
   parts.on_change = [this](const ServingStatus& status) {
-    PublishHealth(status);
+    // Names first: who waits for health finds `default` where it belongs.
     if (doors_open_) administration_->OnChange(status);
+    PublishHealth(status);
   };
   versions_ = std::make_unique<VersionManager>(
       VersionManagerOptions{.loader_threads =
@@ -371,6 +373,14 @@ bool Worker::Impl::Restored(const ServingStatus& status) const {
   for (const ModelStatus& model : status.models) {
     if (!inherited_.contains(model.name)) continue;
     if (!model.ready && !model.failed) return false;
+    // And each of its versions: a request may name any of them.
+    for (const VersionStatus& version : model.versions) {
+      const bool coming = version.state == VersionState::kPending ||
+                          version.state == VersionState::kLoading ||
+                          version.state == VersionState::kWarming;
+      const std::string name = StrCat(model.name, "/", version.number);
+      if (coming && version.desired && inherited_versions_.contains(name)) return false;
+    }
     known = true;
   }
   return known || status.settled;

@@ -290,8 +290,7 @@ class VersionManager::Impl {
       bool all_known = desired_known_;
       for (const auto& [name, record] : models_) {
         models.push_back(RoutesOf(name, record, now));
-        const ModelStatus status = StatusOf(name, record, now);
-        all_known = all_known && (!record.desired || status.ready || status.failed);
+        all_known = all_known && !(record.desired && IsBeingLoaded(record, now));
       }
       settled_ = settled_ || all_known;
     }

@@ -146,8 +146,9 @@ struct ModelStatus {
 
 struct ServingStatus {
   std::vector<ModelStatus> models;  // By name.
-  // Each desired model has served or failed since the start. Stays true: a model
-  // that comes later does not make the others unready.
+  // Every version of each desired model has served or failed since the start, so
+  // that whatever a name points at answers. Stays true: what comes later does not
+  // make the others unready.
   bool settled = false;
   bool all_ready = false;  // Settled, and each desired model serves.
   bool converged = false;  // Nothing is on its way.

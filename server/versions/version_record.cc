@@ -72,6 +72,13 @@ bool IsComing(VersionState state) {
          state == VersionState::kWarming;
 }
 
+bool IsBeingLoaded(const ModelRecord& model, absl::Time now) {
+  return std::any_of(model.versions.begin(), model.versions.end(), [now](const auto& record) {
+    // Files that replace others which failed, and wait: that is a failure still.
+    return IsComing(record->state) && record->not_before <= now;
+  });
+}
+
 std::vector<VersionView> ViewsOf(const ModelRecord& model, absl::Time now) {
   const DesiredName* const name = FindName(model, "default");
   std::vector<VersionView> views;
@@ -93,16 +100,13 @@ ModelStatus StatusOf(const std::string& name, const ModelRecord& model, absl::Ti
   status.error = model.error;
   status.names = model.names;
   status.default_version = DefaultOf(model, now).number;
-  bool coming = false;
   for (const auto& record : model.versions) {
-    // Files that replace others which failed, and wait: that is a failure still.
-    coming = coming || (IsComing(record->state) && record->not_before <= now);
     status.coming =
         status.coming || IsComing(record->state) || record->state == VersionState::kDraining;
     status.ready = status.ready || record->state == VersionState::kServing;
     status.versions.push_back(StatusOf(*record));
   }
-  status.failed = !status.ready && !coming;
+  status.failed = !status.ready && !IsBeingLoaded(model, now);
   std::stable_sort(
       status.versions.begin(), status.versions.end(),
       [](const VersionStatus& a, const VersionStatus& b) { return a.number < b.number; });

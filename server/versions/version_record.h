@@ -60,6 +60,8 @@ struct ModelRecord {
 };
 
 bool IsComing(VersionState state);
+// Some version is on its way and does not wait for anything.
+bool IsBeingLoaded(const ModelRecord& model, absl::Time now);
 
 // What the policy sees.
 std::vector<VersionView> ViewsOf(const ModelRecord& model, absl::Time now);

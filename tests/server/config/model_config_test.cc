@@ -152,6 +152,7 @@ TEST(ModelConfig, ErrorsSayTheLineAndTheField) {
       {"parameters { key: \"gate_latency_factor\" value { string_value: \"nan\" } }",
        "gate_latency_factor"},
       {"parameters { key: \"batch_invariant\" value { string_value: \"1\" } }", "batch_invariant"},
+      {"parameters { key: \"swap_order\" value { string_value: \"fast\" } }", "swap_order"},
       {"default_model_filename: \"../x.onnx\"", "plain file name"},
       {"default_model_filename: \"a/x.onnx\"", "plain file name"},
       {"default_model_filename: \"model.plan\"", "plain file name"},

@@ -304,6 +304,20 @@ TEST(VersionManager, TellsWhatWasUnloadedAndTidiesAfterwards) {
   EXPECT_EQ(rig.alive, 0);
 }
 
+TEST(VersionManager, SettlesOnceEveryVersionServesOrHasFailed) {
+  VersionsRig rig;
+  rig.failures["a/2"] = absl::DataLossError("truncated");
+  rig.names = {{"default", 1}};
+  rig.Want({{"a", {1, 2}}});
+  rig.Control();
+  EXPECT_TRUE(rig.manager->RunLoad());
+  rig.Control();
+  EXPECT_EQ(DefaultNumber(rig, "a"), 1);
+  EXPECT_FALSE(rig.manager->status().settled);  // A label may point at 2.
+  rig.Settle();
+  EXPECT_TRUE(rig.manager->status().settled);
+}
+
 TEST(VersionManager, OnceSettledItStaysReadyWhileMoreIsLoaded) {
   VersionsRig rig;
   rig.Want({{"a", {1}}});
