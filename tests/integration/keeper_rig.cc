@@ -4,6 +4,7 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -231,6 +232,17 @@ absl::StatusOr<v1::PredictResponse> KeeperRig::Predict(
   return response;
 }
 
+bool KeeperRig::WaitUntil(const std::function<bool()>& condition) {
+  const absl::Time deadline = absl::Now() + kPatience;
+  while (!condition()) {
+    if (absl::Now() > deadline) return false;
+    // A loader at idle priority gets nothing where somebody asks without pause.
+    constexpr int kLookMs = 5;
+    poll(nullptr, 0, kLookMs);
+  }
+  return true;
+}
+
 std::string KeeperRig::HttpGet(const std::string& path) {
   const int workers = log_->Count("metrics are on port ");
   const auto port =
@@ -275,10 +287,18 @@ Load::Load(const KeeperRig& rig, KeeperRig::Retries retries, int threads,
         }
         if (!response.ok()) {
           ++errors_;
-          MutexLock lock(&mutex_);
-          StrAppend(&errors_text_,
-                    absl::FormatTime("%H:%M:%E6S ", absl::Now(), absl::UTCTimeZone()),
-                    response.status().ToString(), "\n");
+          {
+            MutexLock lock(&mutex_);
+            StrAppend(&errors_text_,
+                      absl::FormatTime("%H:%M:%E6S ", absl::Now(), absl::UTCTimeZone()),
+                      response.status().ToString(), "\n");
+          }
+          // A client that asks again at once may write to the connection that has just
+          // died, before its channel has noticed: let it notice.
+          if (channel->GetState(false) == GRPC_CHANNEL_READY) {
+            channel->WaitForStateChange(GRPC_CHANNEL_READY, std::chrono::system_clock::now() +
+                                                                std::chrono::milliseconds(100));
+          }
           continue;
         }
         if (!good(*response)) ++wrong_;

@@ -86,6 +86,8 @@ class KeeperRig {
   static absl::StatusOr<v1::PredictResponse> Predict(const std::shared_ptr<grpc::Channel>& channel,
                                                      const v1::PredictRequest& request);
 
+  // Looks at the daemon's numbers until they are so; false after long patience.
+  static bool WaitUntil(const std::function<bool()>& condition);
   // GET of the metrics port of the worker that serves.
   std::string HttpGet(const std::string& path);
   double Metric(const std::string& series);

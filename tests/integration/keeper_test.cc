@@ -15,8 +15,6 @@
 #include <iterator>
 #include <random>
 
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "runtime/base/strings.h"
 #include "runtime/base/unique_fd.h"
 #include "tests/integration/daemon_rig.h"
@@ -301,8 +299,7 @@ TEST(Keeper, AVersionInWhoseLoadTheWorkerIsKilledIsQuarantined) {
   for (int round = 1; round <= 3; ++round) {
     ASSERT_TRUE(rig.log().WaitFor("metrics are on port ", round));
     // In the middle of its parameters.
-    while (rig.Metric("paramd_store_reserved_bytes") <= 0) {
-    }
+    ASSERT_TRUE(rig.WaitUntil([&] { return rig.Metric("paramd_store_reserved_bytes") > 0; }));
     const int started = rig.log().Count("started worker ");
     kill(rig.worker(), SIGKILL);
     ASSERT_TRUE(rig.log().WaitFor("while loading large/1#", round));
@@ -333,9 +330,10 @@ TEST(Keeper, AWorkerKilledInTheMiddleOfALoadLeaksNothing) {
     ASSERT_TRUE(rig.log().WaitFor("loading large/", loading + 1));
     // A moment that the store's own numbers choose: after so many segments.
     const double wanted = segments + static_cast<double>(random() % 14);
-    while (rig.Metric("paramd_store_segments") < wanted &&
-           rig.Metric("paramd_loads_in_progress") > 0) {
-    }
+    ASSERT_TRUE(rig.WaitUntil([&] {
+      return rig.Metric("paramd_store_segments") >= wanted ||
+             rig.Metric("paramd_loads_in_progress") <= 0;
+    }));
     ASSERT_NO_FATAL_FAILURE(rig.KillWorker(SIGKILL));
     ASSERT_OK_AND_ASSIGN(const v1::PredictResponse response,
                          KeeperRig::Predict(rig.NewChannel(Retries::kNone), LinearRequest(10, 1)));
@@ -346,9 +344,7 @@ TEST(Keeper, AWorkerKilledInTheMiddleOfALoadLeaksNothing) {
     std::filesystem::remove_all(rig.folder().path(StrCat("models/large/", 2 + round)));
   }
   kill(rig.pid(), SIGHUP);
-  const absl::Time deadline = absl::Now() + absl::Seconds(60);
-  while (rig.Metric("paramd_store_segments") != segments && absl::Now() < deadline) {
-  }
+  rig.WaitUntil([&] { return rig.Metric("paramd_store_segments") == segments; });
   EXPECT_EQ(rig.Metric("paramd_store_segments"), segments);
   EXPECT_EQ(rig.Metric("paramd_store_sealed_bytes"), sealed);
   EXPECT_EQ(rig.Metric("paramd_store_reserved_bytes"), 0);
