@@ -88,16 +88,20 @@ class Rounds:
     def __init__(self, arguments, repository, model, huge):
         os.environ["PARAMD_BIN"] = str(arguments.bin / "paramd")
         from messages import predict_pb2, predict_pb2_grpc
-        from paramd_process import ParamdProcess, children
-
         import grpc
+        import paramd_process
 
-        self.grpc, self.children = grpc, children
+        paramd_process.PATIENCE_S = 1800  # Loading gigabytes at idle priority.
+        self.children = paramd_process.children
         self.libc = ctypes.CDLL(None)
         self.libc.prctl(PR_SET_THP_DISABLE, 0 if huge else 1, 0, 0, 0)  # Children inherit it.
-        self.daemon = ParamdProcess(repository, *arguments.daemon_flags)
+        self.daemon = paramd_process.ParamdProcess(repository, *arguments.daemon_flags)
         self.libc.prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0)
-        self.daemon.wait_ready()
+        try:
+            self.daemon.wait_ready()
+        except AssertionError:
+            self.daemon.process.kill()
+            raise
         self.channel = grpc.insecure_channel(
             self.daemon.grpc,
             # A request above this many bytes (256 KiB, unless it is set) is not kept for another attempt.
