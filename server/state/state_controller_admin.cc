@@ -160,7 +160,9 @@ absl::StatusOr<std::vector<LoadPlan>> StateController::Load(
   };
   if (!listed.error.empty() && (!command.version || listed.versions.empty())) {
     if (!command.dry_run) {
-      PARAMD_RETURN_IF_ERROR(CommitIfActive(edit).status());  // So that it is readable.
+      // So that it is readable.
+      const auto note = [&](DesiredState* state) { return LoadSelected(listed, state); };
+      PARAMD_RETURN_IF_ERROR(CommitIfActive(note).status());
     }
     return absl::FailedPreconditionError(listed.error);
   }

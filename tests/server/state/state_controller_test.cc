@@ -182,6 +182,7 @@ TEST(StateController, ABrokenConfigurationIsTheAnswerAndStaysReadable) {
   broken.error = "config.pbtxt line 3: what?";
   rig.Put(broken);
   EXPECT_THAT(rig.Load("m"), StatusIs(absl::StatusCode::kFailedPrecondition, broken.error));
+  EXPECT_THAT(rig.Load("m", 1), StatusIs(absl::StatusCode::kFailedPrecondition, broken.error));
   rig.versions.Settle();
   EXPECT_EQ(rig.Answers("m"), 1);
   EXPECT_EQ(rig.versions.manager->status().models[0].error, broken.error);
