@@ -171,7 +171,7 @@ TEST_F(AdminServiceTest, ADryRunSaysWhatWouldNotFit) {
   EXPECT_EQ(loaded.outcomes[0].plans(0).refusal(), "needs 9 bytes, 5 are left");
 }
 
-// Loads that never end until the test lets them.
+// Loads that never end until the test lets them. Outlives them.
 class BlockedLoads {
  public:
   FakeModelAdmin::LoadFn Fn() {
@@ -263,6 +263,7 @@ TEST_F(AdminServiceTest, AServerThatStopsDoesNotWaitForALoad) {
   EXPECT_FALSE(reader->Finish().ok());
   EXPECT_EQ(blocked.ended(), 0);
   blocked.Release();
+  Stop();  // The load looks at `blocked` until it ends.
 }
 
 TEST_F(AdminServiceTest, NamesArePointedAndTheErrorIsTheAdmins) {
