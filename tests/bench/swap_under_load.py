@@ -196,6 +196,7 @@ class Bench:
                     self.wrong.append(f"swap {number}: {swap['read']} bytes were read of a file of {self.size}")
                 if number % 100 == 0:
                     facts[number] = worker_facts(self.pids())
+                    print(f"{number} swaps: {facts[number]}", file=sys.stderr, flush=True)
                 # At least as many requests as wanted, and a pause as long as the swap.
                 left = (arguments.requests / rate - (time.monotonic() - began)) / (arguments.swaps - number + 1)
                 took = (swap["end"] - swap["start"]) / 1e9
