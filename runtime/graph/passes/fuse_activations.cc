@@ -15,6 +15,8 @@ constexpr size_t kPostOpsMax = 4;
 bool TakesPostOps(const Graph& graph, const Node& node) {
   constexpr std::string_view kOthers[] = {"Add", "Sub", "Mul", "Div", "Sum", "BatchNormalization"};
   if (node.dead || node.post_ops.size() >= kPostOpsMax) return false;
+  // A recurrent operator may leave out its first output.
+  if (node.outputs.empty() || node.outputs[0] == kNone) return false;
   if (!IsFloat(graph.value(node.outputs[0]).type.dtype)) return false;
   if (IsLinear(graph, node)) return true;
   return node.domain.empty() &&
