@@ -369,6 +369,25 @@ TEST(Passes, MakeOneOpOfConvolutionNormResidualAndActivation) {
   EXPECT_LE(RelativeError(after[0].view(), before[0].view()), 1e-5);
 }
 
+TEST(Passes, AFirstOutputThatIsLeftOutIsNotLookedAt) {
+  const std::string bytes = OnnxBuilder()
+                                .Input("x", DType::kF32, {"1", "2", "4"})
+                                .RandomFloats("weights", {1, 12, 4}, 2)
+                                .RandomFloats("recurrent", {1, 12, 3}, 3)
+                                .Node("LSTM", {"x", "weights", "recurrent"}, {"", "y"},
+                                      {{"hidden_size", int64_t{3}}})
+                                .Output("y")
+                                .Build();
+  auto model = ImportBytes(bytes);
+  ASSERT_OK(model.status());
+  std::vector<Tensor> inputs;
+  inputs.push_back(RandomTensor(Shape{1, 2, 4}, 5));
+  ASSERT_OK_AND_ASSIGN(const auto before, RunGraph(model->graph(), *model->checkpoint, inputs));
+  ASSERT_OK(RunPasses(model->graph(), Options()).status());
+  ASSERT_OK_AND_ASSIGN(const auto after, RunGraph(model->graph(), *model->checkpoint, inputs));
+  EXPECT_LE(RelativeError(after[0].view(), before[0].view()), 1e-6);
+}
+
 TEST(Passes, CanBeSwitchedOffByName) {
   const std::string bytes = OnnxBuilder()
                                 .Input("x", DType::kF32, {"N", "4"})
