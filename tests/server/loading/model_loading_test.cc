@@ -139,7 +139,6 @@ TEST_F(ModelLoadingTest, ASuccessorServesWithoutOpeningAFile) {
 
 TEST_F(ModelLoadingTest, AnotherRevisionOrPrecisionIsLoadedAnew) {
   WriteVersion(1, Classifier(1));
-  ContentId before;
   { ASSERT_OK(Load(1).status()); }
   StartWorker();
   WriteVersion(1, Classifier(2));
