@@ -66,6 +66,28 @@ absl::Status CheckElements(const Shape& data, const Shape& indices, int axis) {
   return absl::OkStatus();
 }
 
+// For each index its place among the indices and the one it means in the data,
+// counted from the end where it is negative. Those outside are left out, and the
+// last of them is the error.
+template <typename Visit>
+absl::Status ForEachIndex(const StridedLoop<2>& loop, DType type, const void* indices, int64_t size,
+                          int64_t step, const Visit& visit) {
+  absl::Status status;
+  loop.ForEachRow([&](const std::array<int64_t, 2>& at, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t where = at[0] + i * loop.inner(0);
+      int64_t index = IndexAt(type, indices, where);
+      if (index < 0) index += size;
+      if (index < 0 || index >= size) {
+        status = OutsideError(index, size);
+        continue;
+      }
+      visit(where, at[1] + i * loop.inner(1) + index * step);
+    }
+  });
+  return status;
+}
+
 // {data, indices}; ints {axis}.
 absl::StatusOr<KernelPlan> GatherElements(const OpSpec& spec, const NamedParams& params) {
   const Shape &data = In(spec, 0).shape, &indices = In(spec, 1).shape;
@@ -78,27 +100,15 @@ absl::StatusOr<KernelPlan> GatherElements(const OpSpec& spec, const NamedParams&
       Require(Out(spec, 0).shape == indices, "the result is not as the indices"));
   const int64_t size = data.dim(axis), step = DenseStrides(data)[static_cast<size_t>(axis)];
   const StridedLoop<2> loop = AlongIndices(indices, data, axis);
-  return VisitMovable(In(spec, 0).dtype, params.op,
-                      [&]<typename T>() -> absl::StatusOr<KernelPlan> {
-                        return KernelPlan{[=](const KernelArgs& args) {
-                          const T* x = args.in<T>(0);
-                          T* y = args.out<T>(0);
-                          absl::Status status;
-                          loop.ForEachRow([&](const std::array<int64_t, 2>& at, int64_t count) {
-                            for (int64_t i = 0; i < count; ++i) {
-                              const int64_t where = at[0] + i * loop.inner(0);
-                              int64_t index = IndexAt(index_type, args.inputs[1], where);
-                              if (index < 0) index += size;
-                              if (index < 0 || index >= size) {
-                                status = OutsideError(index, size);
-                                continue;
-                              }
-                              y[where] = x[at[1] + i * loop.inner(1) + index * step];
-                            }
-                          });
-                          return status;
-                        }};
-                      });
+  return VisitMovable(
+      In(spec, 0).dtype, params.op, [&]<typename T>() -> absl::StatusOr<KernelPlan> {
+        return KernelPlan{[=](const KernelArgs& args) {
+          const T* x = args.in<T>(0);
+          T* y = args.out<T>(0);
+          return ForEachIndex(loop, index_type, args.inputs[1], size, step,
+                              [&](int64_t where, int64_t place) { y[where] = x[place]; });
+        }};
+      });
 }
 
 // {data, indices, updates}; ints {axis, reduction}.
@@ -121,20 +131,9 @@ absl::StatusOr<KernelPlan> ScatterElements(const OpSpec& spec, const NamedParams
           const T* updates = args.in<T>(2);
           T* y = args.out<T>(0);
           if (y != args.in<T>(0)) std::copy_n(args.in<T>(0), elements, y);
-          absl::Status status;
-          loop.ForEachRow([&](const std::array<int64_t, 2>& at, int64_t count) {
-            for (int64_t i = 0; i < count; ++i) {
-              const int64_t where = at[0] + i * loop.inner(0);
-              int64_t index = IndexAt(index_type, args.inputs[1], where);
-              if (index < 0) index += size;
-              if (index < 0 || index >= size) {
-                status = OutsideError(index, size);
-                continue;
-              }
-              Combine(reduction, updates[where], y[at[1] + i * loop.inner(1) + index * step]);
-            }
-          });
-          return status;
+          return ForEachIndex(
+              loop, index_type, args.inputs[1], size, step,
+              [&](int64_t where, int64_t place) { Combine(reduction, updates[where], y[place]); });
         }};
       });
 }
