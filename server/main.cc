@@ -3,7 +3,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <optional>
 #include <string>
@@ -22,7 +21,6 @@
 #include "server/main_events.h"
 #include "server/observability/log.h"
 #include "server/observability/version.h"
-#include "server/rpc/grpc_log.h"
 #include "server/worker.h"
 
 namespace paramd {
@@ -115,7 +113,6 @@ int Run(const ServerConfig& config) {
   const LogWriter log({.format = config.log_format,
                        .level = config.log_level,
                        .verbosity = static_cast<int>(config.verbosity)});
-  RouteGrpcLog();
   LOG(INFO) << VersionText();
   RaiseDescriptorLimit();
   if (const absl::Status status = Serve(config, *Clock::Real(), &events); !status.ok()) {
@@ -130,20 +127,7 @@ int Main(int argc, char** argv) {
   const std::vector<const char*> args(argv + 1, argv + argc);
   const absl::StatusOr<ParsedServerConfig> parsed =
       ParseServerConfig(args, ProcessEnvironment(), VersionText());
-  if (!parsed.ok()) {
-    std::fprintf(stderr, "paramd: %s\n", std::string(parsed.status().message()).c_str());
-    return 2;
-  }
-  switch (parsed->action) {
-    case ParsedServerConfig::Action::kPrint:
-      std::fputs(parsed->text.c_str(), stdout);
-      return EXIT_SUCCESS;
-    case ParsedServerConfig::Action::kPrintConfig:
-      std::fputs(EffectiveConfig(parsed->origins).c_str(), stdout);
-      return EXIT_SUCCESS;
-    case ParsedServerConfig::Action::kRun:
-      break;
-  }
+  if (const std::optional<int> code = ExitWithoutRunning(parsed)) return *code;
   return Run(parsed->config);
 }
 

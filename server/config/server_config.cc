@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -324,6 +325,24 @@ absl::StatusOr<ParsedServerConfig> ParseServerConfig(absl::Span<const char* cons
   }
   PARAMD_RETURN_IF_ERROR(CheckTogether(parsed.config));
   return parsed;
+}
+
+std::optional<int> ExitWithoutRunning(const absl::StatusOr<ParsedServerConfig>& parsed) {
+  if (!parsed.ok()) {
+    std::fprintf(stderr, "paramd: %s\n", std::string(parsed.status().message()).c_str());
+    return 2;
+  }
+  switch (parsed->action) {
+    case ParsedServerConfig::Action::kPrint:
+      std::fputs(parsed->text.c_str(), stdout);
+      return EXIT_SUCCESS;
+    case ParsedServerConfig::Action::kPrintConfig:
+      std::fputs(EffectiveConfig(parsed->origins).c_str(), stdout);
+      return EXIT_SUCCESS;
+    case ParsedServerConfig::Action::kRun:
+      break;
+  }
+  return std::nullopt;
 }
 
 std::string EffectiveConfig(absl::Span<const OptionOrigin> origins) {

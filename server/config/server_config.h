@@ -117,6 +117,10 @@ absl::StatusOr<ParsedServerConfig> ParseServerConfig(absl::Span<const char* cons
                                                      const EnvironmentReader& environment,
                                                      std::string_view version_text);
 
+// What a program's main does with the result before it runs: prints what was
+// asked for, or what is wrong, and says with which code to exit; nothing: run.
+std::optional<int> ExitWithoutRunning(const absl::StatusOr<ParsedServerConfig>& parsed);
+
 // A table of option, value and source, for --print-config and the first log line.
 std::string EffectiveConfig(absl::Span<const OptionOrigin> origins);
 

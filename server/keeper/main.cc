@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -111,20 +111,7 @@ int Main(int argc, char** argv) {
   if (version) return BecomeWorker(WorkerPath(OwnPath()), argv);
   const absl::StatusOr<ParsedServerConfig> parsed =
       ParseServerConfig(args, ProcessEnvironment(), kVersion);
-  if (!parsed.ok()) {
-    std::fprintf(stderr, "paramd: %s\n", std::string(parsed.status().message()).c_str());
-    return 2;
-  }
-  switch (parsed->action) {
-    case ParsedServerConfig::Action::kPrint:
-      std::fputs(parsed->text.c_str(), stdout);
-      return EXIT_SUCCESS;
-    case ParsedServerConfig::Action::kPrintConfig:
-      std::fputs(EffectiveConfig(parsed->origins).c_str(), stdout);
-      return EXIT_SUCCESS;
-    case ParsedServerConfig::Action::kRun:
-      break;
-  }
+  if (const std::optional<int> code = ExitWithoutRunning(parsed)) return *code;
   if (parsed->config.no_keeper) return BecomeWorker(WorkerPath(OwnPath()), argv);
   return Run(parsed->config, {argv + 1, argv + argc});
 }
