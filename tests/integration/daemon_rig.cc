@@ -77,8 +77,14 @@ bool WaitUntilServing(const std::shared_ptr<grpc::Channel>& channel) {
   return serving;
 }
 
+absl::Status ToAbslStatus(const grpc::Status& status) {
+  return {static_cast<absl::StatusCode>(status.error_code()), status.error_message()};
+}
+
+}  // namespace
+
 std::string HttpGet(int port, const std::string& path) {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address = {};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));
@@ -95,12 +101,6 @@ std::string HttpGet(int port, const std::string& path) {
   close(fd);
   return answer;
 }
-
-absl::Status ToAbslStatus(const grpc::Status& status) {
-  return {static_cast<absl::StatusCode>(status.error_code()), status.error_message()};
-}
-
-}  // namespace
 
 std::string LinearModel(float w0, float w1) {
   return OnnxBuilder()

@@ -22,6 +22,10 @@
 
 namespace paramd {
 
+// What a port of this machine answers to a GET, headers included; empty when
+// nobody listens.
+std::string HttpGet(int port, const std::string& path);
+
 // y = x w for x [N, 2] -> y [N, 1], named "x" and "y".
 std::string LinearModel(float w0, float w1);
 // x [N, M] -> relu(x + x): every M is a shape of its own.

@@ -3,11 +3,9 @@
 #include <fcntl.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +18,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "runtime/base/strings.h"
+#include "tests/integration/daemon_rig.h"
 #include "tests/support/status_testing.h"
 
 namespace paramd {
@@ -247,22 +246,7 @@ std::string KeeperRig::HttpGet(const std::string& path) {
   const int workers = log_->Count("metrics are on port ");
   const auto port =
       static_cast<uint16_t>(log_->WaitForNumber("metrics are on port ", std::max(workers, 1)));
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  std::string answer;
-  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) {
-    const std::string request = StrCat("GET ", path, " HTTP/1.0\r\n\r\n");
-    (void)!write(fd, request.data(), request.size());
-    char chunk[4096];
-    for (ssize_t got; (got = read(fd, chunk, sizeof(chunk))) > 0;) {
-      answer.append(chunk, static_cast<size_t>(got));
-    }
-  }
-  close(fd);
-  return answer;
+  return paramd::HttpGet(port, path);
 }
 
 double KeeperRig::Metric(const std::string& series) {
