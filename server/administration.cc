@@ -49,6 +49,7 @@ absl::Status Administration::Build() {
           .routing = parts_.routing,
           .list = [this](const std::string& model) { return List(model); },
           .desired = [this](const DesiredState& state) { return DesiredModels(state, config_); },
+          .held = parts_.held,
           .plan = parts_.plan,
           .on_verified = parts_.on_verified});
   socket_service_ = NewService();

@@ -43,7 +43,8 @@ struct AdministrationParts {
   std::map<std::string, std::string> quarantined;
   // False: a successor, which edits nothing before Activate.
   bool active = true;
-  // StateControllerParts::plan and on_verified.
+  // StateControllerParts::held, plan and on_verified.
+  std::function<bool(const VersionId&, const std::string& revision)> held;
   std::function<absl::StatusOr<LoadPlan>(const PlanRequest&)> plan;
   std::function<void(const VerifyReport&)> on_verified;
 };
@@ -59,6 +60,7 @@ class Administration {
   void OnChange(const ServingStatus& status) { controller_->OnChange(status); }
   void Activate();
   void Deactivate();
+  void Follow() { controller_->Follow(); }
   void StopWaiting() { controller_->Shutdown(); }
   // SIGHUP: reads the repository again.
   void Rescan(const std::string& model);

@@ -52,7 +52,9 @@ void Retire(const ServerConfig& config, const Clock& clock, MainEvents* events, 
   worker->Retire();
   const absl::Time deadline = clock.Now() + RetirementMax(config);
   while (worker->open_connections() > 0 && clock.Now() < deadline) {
-    if (events->Wait(kRetiredLook) == MainEvent::kStop) break;
+    const MainEvent event = events->Wait(kRetiredLook);
+    if (event == MainEvent::kStop) break;
+    if (event == MainEvent::kFollow) worker->Follow();
   }
   LOG(INFO) << "retired with " << worker->open_connections() << " connections left";
   worker->Drain(clock.Now() + config.drain_deadline);
@@ -101,6 +103,7 @@ absl::Status Serve(const ServerConfig& config, const Clock& clock, MainEvents* e
       case MainEvent::kRescan:
         worker->Rescan();
         break;
+      case MainEvent::kFollow:  // A successor reads the state again when it serves.
       case MainEvent::kLook:
       case MainEvent::kTime:
         break;

@@ -21,6 +21,7 @@ enum class MainEvent {
   kRescan,  // SIGHUP, or the keeper's word.
   kServe,   // From the keeper.
   kRetire,  // From the keeper.
+  kFollow,  // From the keeper: another worker has changed the desired state.
   kLook,    // Something changed that main should look at.
 };
 

@@ -137,6 +137,13 @@ std::optional<LoadedModel> ModelLoading::Restore(const LoadRequest& request,
   return std::nullopt;
 }
 
+bool ModelLoading::CanRestore(const VersionId& id, const std::string& revision) const {
+  if (revision.empty()) return false;
+  const std::optional<HeldModels::Held> held = held_->Find(LabelOf(id));
+  return held.has_value() && held->record.revision == revision &&
+         held->record.format == LoadFormat();
+}
+
 absl::StatusOr<std::vector<WarmSize>> ModelLoading::WarmUpAndPassGate(
     const LoadRequest& request, const ModelLoadOptions& options, const Model& model,
     absl::Span<const GoldenCase> cases) const {

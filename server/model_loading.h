@@ -68,6 +68,8 @@ class ModelLoading {
   // REQUIRES: request.config holds a ModelConfig. When it is OK the version is
   // held under "<model>/<number>"; an empty revision is neither held nor restored.
   absl::StatusOr<LoadedModel> Load(const LoadRequest& request, const LoadProgress& progress) const;
+  // Whether Load would restore the version from memory.
+  bool CanRestore(const VersionId& id, const std::string& revision) const;
   // What that load would take, and whether it would fit once `goes_first` is
   // unloaded. Reads the files, unless the version is held.
   absl::StatusOr<LoadPlan> Plan(const LoadRequest& request,

@@ -71,6 +71,7 @@ class Worker::Impl {
   absl::StatusOr<absl::Time> Look();
   void Serve();
   void Retire();
+  void Follow() { administration_->Follow(); }
   size_t open_connections() { return doors_->open_connections(); }
   void Rescan() { administration_->Rescan(""); }
   int watch_fd() const { return administration_->watch_fd(); }
@@ -289,6 +290,9 @@ absl::Status Worker::Impl::StartAdministration() {
   parts.plan = [this](const PlanRequest& request) {
     return loading_->Plan(request.load, request.goes_first);
   };
+  parts.held = [this](const VersionId& id, const std::string& revision) {
+    return loading_->CanRestore(id, revision);
+  };
   parts.on_verified = [this](const VerifyReport& report) {
     metrics_->RecordVerification(report.model, report.status.code());
   };
@@ -362,6 +366,8 @@ void Worker::Impl::OnKeeperEvent(uint8_t event) {
       return post_(MainEvent::kStop);
     case KeeperEvent::kRescan:
       return post_(MainEvent::kRescan);
+    case KeeperEvent::kStateSet:
+      return post_(MainEvent::kFollow);
   }
   LOG(WARNING) << "the keeper sends an event that this worker does not know";
 }
@@ -530,6 +536,7 @@ ServingStatus Worker::status() const { return impl_->status(); }
 absl::StatusOr<absl::Time> Worker::Look() { return impl_->Look(); }
 void Worker::Serve() { impl_->Serve(); }
 void Worker::Retire() { impl_->Retire(); }
+void Worker::Follow() { impl_->Follow(); }
 size_t Worker::open_connections() { return impl_->open_connections(); }
 void Worker::Rescan() { impl_->Rescan(); }
 int Worker::watch_fd() const { return impl_->watch_fd(); }

@@ -62,6 +62,9 @@ class Worker {
   // Takes no connection any more and gives up the metrics port; those that are
   // connected are answered as before.
   void Retire();
+  // After Retire: another worker has changed the desired state, which concerns
+  // those that are still connected here.
+  void Follow();
   size_t open_connections();
   // Reads the repository again.
   void Rescan();

@@ -189,10 +189,8 @@ UpgradeStatus Keeper::upgrade_status() {
           .message = upgrade_.message()};
 }
 
-void Keeper::SendChanged(WorkerId id) {
-  if (WorkerProcess* const worker = Find(id); worker != nullptr) {
-    worker->SendEvent(KeeperEvent::kChanged);
-  }
+void Keeper::Send(WorkerId id, KeeperEvent event) {
+  if (WorkerProcess* const worker = Find(id); worker != nullptr) worker->SendEvent(event);
 }
 
 void Keeper::SegmentAdded(const std::string& name, int fd) { manager_.Store(name, fd); }

@@ -81,7 +81,7 @@ class Keeper final : private KeeperEvents {
   void Healthy(WorkerId id, std::string_view version) override;
   absl::Status RequestUpgrade(WorkerId id) override;
   UpgradeStatus upgrade_status() override;
-  void SendChanged(WorkerId id) override;
+  void Send(WorkerId id, KeeperEvent event) override;
   void SegmentAdded(const std::string& name, int fd) override;
   void SegmentRemoved(const std::string& name) override;
 

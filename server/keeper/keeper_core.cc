@@ -52,7 +52,7 @@ void KeeperCore::Close(std::vector<SegmentRegistry::Closed> closed) {
 void KeeperCore::TellWaiting() {
   for (auto& [id, worker] : workers_) {
     if (!std::exchange(worker.waiting, false)) continue;
-    events_->SendChanged(id);
+    events_->Send(id, KeeperEvent::kChanged);
   }
 }
 
@@ -107,7 +107,12 @@ absl::Status KeeperCore::Dispatch(WorkerId id, Worker* worker, Frame frame,
       PARAMD_ASSIGN_OR_RETURN(SetStateRequest set, DecodeSetState(frame.body));
       const absl::StatusOr<uint64_t> revision =
           state_->CompareAndSet(set.expected, std::move(set.bytes));
-      if (revision.ok()) ++changes_;
+      if (revision.ok()) {
+        ++changes_;
+        for (const auto& [other, unused] : workers_) {
+          if (other != id) events_->Send(other, KeeperEvent::kStateSet);
+        }
+      }
       replies->push_back(revision.ok() ? NumberReply(frame.request, *revision)
                                        : ErrorReply(frame.request, revision.status()));
       return absl::OkStatus();

@@ -50,8 +50,7 @@ class KeeperEvents {
   virtual void Healthy(WorkerId worker, std::string_view version) = 0;
   virtual absl::Status RequestUpgrade(WorkerId worker) = 0;
   virtual UpgradeStatus upgrade_status() = 0;
-  // Send it KeeperEvent::kChanged.
-  virtual void SendChanged(WorkerId worker) = 0;
+  virtual void Send(WorkerId worker, KeeperEvent event) = 0;
   // For the service manager's store: `fd` is borrowed, and stays open until
   // SegmentRemoved. `name` is "segment-<number>", as in Saved.
   virtual void SegmentAdded(const std::string& name, int fd) = 0;

@@ -124,6 +124,7 @@ enum class KeeperEvent : uint8_t {
   kStop = 'T',     // As SIGTERM: readiness off, grace, drain, exit.
   kChanged = 'C',  // A build ended: who waits in Claim looks again.
   kRescan = 'H',   // The keeper got SIGHUP.
+  kStateSet = 'D',  // Another worker has changed the desired state.
 };
 
 struct UpgradeStatus {

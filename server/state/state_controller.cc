@@ -77,14 +77,16 @@ absl::Status StateController::CheckActive() const {
   return absl::OkStatus();
 }
 
-void StateController::Adopt(uint64_t revision, DesiredState state) {
+void StateController::Adopt(uint64_t revision, DesiredState state, Scope scope) {
   std::vector<DesiredModel> wishes = Wishes(state);
+  if (scope == Scope::kHeld) LeaveOutUnheld(&wishes);
   const absl::Time expiry = NextExpiry(state);
   {
     MutexLock lock(&mutex_);
     if (revision >= revision_) {
       revision_ = revision;
       state_ = std::move(state);
+      wishes_ = wishes;
     }
   }
   DesiredOptions options;
@@ -114,6 +116,31 @@ std::vector<DesiredModel> StateController::Wishes(const DesiredState& state) con
     }
   }
   return wishes;
+}
+
+void StateController::LeaveOutUnheld(std::vector<DesiredModel>* wishes) const {
+  std::map<std::pair<std::string, int64_t>, DesiredVersion> before;
+  {
+    MutexLock lock(&mutex_);
+    for (const DesiredModel& model : wishes_) {
+      for (const DesiredVersion& version : model.versions) {
+        before.emplace(std::pair(model.name, version.number), version);
+      }
+    }
+  }
+  for (DesiredModel& model : *wishes) {
+    std::vector<DesiredVersion> kept;
+    for (DesiredVersion& version : model.versions) {
+      const auto known = before.find(std::pair(model.name, version.number));
+      const bool held = parts_.held && parts_.held({model.name, version.number}, version.revision);
+      if (held) {
+        kept.push_back(std::move(version));
+      } else if (known != before.end()) {
+        kept.push_back(known->second);  // As it is here, until the new one is held.
+      }
+    }
+    model.versions = std::move(kept);
+  }
 }
 
 absl::Status StateController::Start(bool rescan) {
@@ -174,6 +201,20 @@ void StateController::Activate() {
 void StateController::Deactivate() {
   MutexLock lock(&mutex_);
   active_ = false;
+}
+
+void StateController::Follow() {
+  {
+    MutexLock lock(&mutex_);
+    if (active_ || shut_down_) return;
+  }
+  DesiredState state;
+  const absl::StatusOr<StoredState> stored = ReadStored(&state);
+  if (!stored.ok()) {
+    LOG(ERROR) << "what the new worker changed cannot be read: " << stored.status();
+    return;
+  }
+  Adopt(stored->revision, std::move(state), Scope::kHeld);
 }
 
 void StateController::Shutdown() {

@@ -11,7 +11,8 @@
 //
 // Two of these may share one store while a successor process takes over. Only
 // the active one edits: the successor is activated when it begins to accept, and
-// reads the document again; the one before is deactivated.
+// reads the document again; the one before is deactivated, and follows what the
+// successor does to the document while it still answers connections.
 //
 // Life: Start once; Shutdown ends all waiting with Cancelled. The version manager
 // must have been shut down, and nobody may call in, before the destructor.
@@ -72,6 +73,9 @@ struct StateControllerParts {
   std::function<absl::StatusOr<std::vector<ListedModel>>(const std::string& model)> list;
   // The document as wishes, IsWanted and IsFallback applied.
   std::function<std::vector<DesiredModel>(const DesiredState&)> desired;
+  // Whether the version is in memory at that revision, so that loading it opens no
+  // file. Empty: none is.
+  std::function<bool(const VersionId&, const std::string& revision)> held;
   // What a load would take. Empty: Plan and dry runs are Unimplemented.
   std::function<absl::StatusOr<LoadPlan>(const PlanRequest&)> plan;
   // Told of every version that was hashed again; may be empty.
@@ -95,6 +99,10 @@ class StateController final : public ModelAdmin {
   void OnChange(const ServingStatus& status);
   void Activate();
   void Deactivate();
+  // After Deactivate: serves what the document says by now, as far as it is in
+  // memory already. What is not is loaded by the successor alone; a later Follow
+  // finds it held.
+  void Follow();
   void Shutdown();
 
   // ModelAdmin.
@@ -127,7 +135,10 @@ class StateController final : public ModelAdmin {
   // Commit, for those who may edit only while this is active.
   absl::StatusOr<uint64_t> CommitIfActive(Edit edit);
   absl::Status CheckActive() const;
-  void Adopt(uint64_t revision, DesiredState state);
+  // Whose wishes are served: all, or those that need no file.
+  enum class Scope { kAll, kHeld };
+  void Adopt(uint64_t revision, DesiredState state, Scope scope = Scope::kAll);
+  void LeaveOutUnheld(std::vector<DesiredModel>* wishes) const;
   std::vector<DesiredModel> Wishes(const DesiredState& state) const;
 
   EditTime Now() const { return {parts_.clock->Now(), options_.keep_previous}; }
@@ -168,6 +179,8 @@ class StateController final : public ModelAdmin {
   uint64_t published_ ABSL_GUARDED_BY(mutex_) = 0;  // Highest that requests see.
   uint64_t changes_ ABSL_GUARDED_BY(mutex_) = 0;    // Counts wake-ups.
   absl::Time expiry_armed_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
+  // What SetDesired was given last.
+  std::vector<DesiredModel> wishes_ ABSL_GUARDED_BY(mutex_);
   bool active_ ABSL_GUARDED_BY(mutex_);
   bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
   // Version -> revision and attempt at which it was quarantined.

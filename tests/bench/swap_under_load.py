@@ -70,13 +70,16 @@ def request_values(seed):
 
 
 def worker_facts(pids):
-    """Descriptors, threads and memory of keeper and worker together; parameters count once, as what is mapped."""
+    """Descriptors, threads and memory of keeper and worker together; parameters count once, as what is mapped.
+
+    Without pages of files: libraries' weigh less while other processes happen to map them too.
+    """
     facts = {"descriptors": 0, "threads": 0, "memory_bytes": 0}
     for pid in pids:
         facts["descriptors"] += len(os.listdir(f"/proc/{pid}/fd"))
         facts["threads"] += len(os.listdir(f"/proc/{pid}/task"))
         for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
+            if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
                 facts["memory_bytes"] += int(line.split()[1]) * 1024
     return facts
 
@@ -311,7 +314,7 @@ def main():
         lines.append("")
         for number in sorted(facts):
             f = facts[number]
-            lines.append(f"after {number:>5} swaps: {f['descriptors']} descriptors, {f['threads']} threads, {f['memory_bytes'] / 1e6:.1f} MB (PSS of keeper and worker)")
+            lines.append(f"after {number:>5} swaps: {f['descriptors']} descriptors, {f['threads']} threads, {f['memory_bytes'] / 1e6:.1f} MB (anonymous and shared memory of keeper and worker)")
         for key in ("descriptors", "threads"):
             if first[key] != last[key]:
                 wrong.append(f"{key}: {first[key]} after {min(facts)} swaps, {last[key]} after {max(facts)}")

@@ -65,7 +65,7 @@ class Events final : public paramd::KeeperEvents {
   void Healthy(WorkerId, std::string_view) override {}
   absl::Status RequestUpgrade(WorkerId) override { return absl::OkStatus(); }
   paramd::UpgradeStatus upgrade_status() override { return {}; }
-  void SendChanged(WorkerId) override {}
+  void Send(WorkerId, KeeperEvent) override {}
   void SegmentAdded(const std::string& name, int) override { Check(names.insert(name).second); }
   void SegmentRemoved(const std::string& name) override { Check(names.erase(name) == 1); }
 

@@ -1,7 +1,5 @@
 // Versions of real models that come, move and go while the daemon serves, through
 // the admin socket and the wire.
-#include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -12,9 +10,9 @@
 #include <thread>
 #include <vector>
 
-#include "proto/paramd/v1/admin.grpc.pb.h"
 #include "runtime/base/strings.h"
 #include "tests/integration/daemon_rig.h"
+#include "tests/integration/operator.h"
 #include "tests/support/status_testing.h"
 
 namespace paramd {
@@ -22,64 +20,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-// An operator on the admin socket.
-class Operator {
- public:
-  explicit Operator(const std::string& socket)
-      : stub_(v1::ModelAdmin::NewStub(
-            grpc::CreateChannel(StrCat("unix:", socket), grpc::InsecureChannelCredentials()))) {}
-
-  absl::Status Load(const std::string& model, int64_t version = 0) {
-    grpc::ClientContext context;
-    v1::LoadRequest request;
-    request.set_model(model);
-    request.set_version(version);
-    const auto reader = stub_->Load(&context, request);
-    v1::LoadResponse response;
-    while (reader->Read(&response)) {
-    }
-    return Status(reader->Finish());
-  }
-  absl::Status Promote(const std::string& model, int64_t version, const std::string& name = "") {
-    grpc::ClientContext context;
-    v1::PromoteRequest request;
-    request.set_model(model);
-    request.set_version(version);
-    request.set_name(name);
-    v1::PromoteResponse response;
-    return Status(stub_->Promote(&context, request, &response));
-  }
-  absl::Status Rollback(const std::string& model) {
-    grpc::ClientContext context;
-    v1::RollbackRequest request;
-    request.set_model(model);
-    v1::RollbackResponse response;
-    return Status(stub_->Rollback(&context, request, &response));
-  }
-  absl::Status Unload(const std::string& model, int64_t version) {
-    grpc::ClientContext context;
-    v1::UnloadRequest request;
-    request.set_model(model);
-    request.set_version(version);
-    v1::UnloadResponse response;
-    return Status(stub_->Unload(&context, request, &response));
-  }
-  absl::StatusOr<v1::GetStateResponse> State() {
-    grpc::ClientContext context;
-    v1::GetStateResponse response;
-    const absl::Status status = Status(stub_->GetState(&context, {}, &response));
-    if (!status.ok()) return status;
-    return response;
-  }
-
- private:
-  static absl::Status Status(const grpc::Status& status) {
-    return {static_cast<absl::StatusCode>(status.error_code()), status.error_message()};
-  }
-
-  const std::unique_ptr<v1::ModelAdmin::Stub> stub_;
-};
 
 v1::PredictRequest Ask() { return Request("linear", "x", {1, 2}, {10, 1}); }
 v1::PredictRequest AskVersion(int64_t version) {

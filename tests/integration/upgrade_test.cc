@@ -22,6 +22,7 @@
 #include "runtime/base/unique_fd.h"
 #include "tests/integration/daemon_rig.h"
 #include "tests/integration/keeper_rig.h"
+#include "tests/integration/operator.h"
 #include "tests/support/status_testing.h"
 
 namespace paramd {
@@ -100,6 +101,37 @@ TEST(Upgrade, TheOldOneDyingMeanwhileIsFollowedByTheNewOne) {
   kill(old, SIGKILL);
   ASSERT_TRUE(rig.log().WaitFor(" is ready", 2));
   EXPECT_OK(KeeperRig::Predict(rig.NewChannel(Retries::kStandard), LinearRequest(10, 1)).status());
+}
+
+TEST(Upgrade, WhoIsStillConnectedToTheOldOneSeesWhatIsPromotedInTheNewOne) {
+  KeeperRig rig;
+  rig.AddModel("linear", 1, LinearModel(3, 4));
+  rig.flags = {"--connection-age-max", "1h"};  // Nobody is asked to go.
+  ASSERT_NO_FATAL_FAILURE(rig.Start());
+  const auto connected = rig.NewChannel(Retries::kNone);
+  ASSERT_OK(KeeperRig::Predict(connected, LinearRequest(10, 1)).status());
+  kill(rig.pid(), SIGUSR2);
+  ASSERT_TRUE(rig.log().WaitFor("this worker serves from now on"));
+
+  rig.AddModel("linear", 2, LinearModel(5, 6));
+  Operator op(rig.folder().path("admin.sock"));
+  const auto answers_with = [&](const std::shared_ptr<grpc::Channel>& channel, float value) {
+    return KeeperRig::WaitUntil([&] {
+      const auto answer = KeeperRig::Predict(channel, LinearRequest(10, 1));
+      return answer.ok() && Values(answer->outputs(0)) == std::vector<float>{value};
+    });
+  };
+  ASSERT_OK(op.Load("linear"));
+  EXPECT_TRUE(answers_with(connected, 56));
+  ASSERT_OK_AND_ASSIGN(const v1::PredictResponse old,
+                       KeeperRig::Predict(connected, LinearRequest(10, 1)));
+  ASSERT_OK_AND_ASSIGN(const v1::PredictResponse fresh,
+                       KeeperRig::Predict(rig.NewChannel(Retries::kNone), LinearRequest(10, 1)));
+  EXPECT_EQ(old.generation(), fresh.generation());  // Restored there, not loaded.
+  EXPECT_EQ(rig.log().Count("restored linear/2 from memory"), 1);
+  ASSERT_OK(op.Rollback("linear"));
+  EXPECT_TRUE(answers_with(connected, 34));
+  EXPECT_EQ(rig.log().Count("retired with"), 0);  // That was the old worker.
 }
 
 TEST(Upgrade, TheKeeperExecutesItsOwnNewBinary) {

@@ -321,6 +321,7 @@ TEST_F(KeeperCoreTest, PassesOnWhatConcernsProcesses) {
 }
 
 TEST_F(KeeperCoreTest, KeepsTheDesiredStateAndGenerations) {
+  const WorkerId retiring = Greeted();
   const WorkerId id = Greeted();
   ASSERT_OK(Handle(id, FrameType::kReadState, ""));
   EXPECT_EQ(DecodeState(replies_.at(0))->revision, 0u);
@@ -328,6 +329,8 @@ TEST_F(KeeperCoreTest, KeepsTheDesiredStateAndGenerations) {
   EXPECT_EQ(*DecodeNumberReply(replies_.at(0)), 1u);
   ASSERT_OK(Handle(id, FrameType::kSetState, EncodeSetState(0, "late")));
   EXPECT_THAT(DecodeNumberReply(replies_.at(0)).status(), StatusIs(absl::StatusCode::kAborted));
+  // Who did not do it is told, and only of what was done.
+  EXPECT_EQ(events_.state_set, std::vector<WorkerId>{retiring});
   core_->Disconnect(id);
   const WorkerId next = Greeted();
   ASSERT_OK(Handle(next, FrameType::kReadState, ""));

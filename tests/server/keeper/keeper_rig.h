@@ -71,7 +71,8 @@ class FakeKeeperEvents final : public KeeperEvents {
   void Healthy(WorkerId, std::string_view version) override { healthy.emplace_back(version); }
   absl::Status RequestUpgrade(WorkerId) override { return upgrade_answer; }
   UpgradeStatus upgrade_status() override { return upgrade; }
-  void SendChanged(WorkerId worker) override {
+  void Send(WorkerId worker, KeeperEvent event) override {
+    if (event == KeeperEvent::kStateSet) return state_set.push_back(worker);
     changed.push_back(worker);
     if (on_changed) on_changed(worker);
   }
@@ -91,6 +92,7 @@ class FakeKeeperEvents final : public KeeperEvents {
   std::vector<WorkerId> ready;
   std::vector<std::string> healthy;
   std::vector<WorkerId> changed;
+  std::vector<WorkerId> state_set;
   std::map<std::string, int> segments;
 };
 

@@ -7,6 +7,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -41,6 +42,9 @@ class ControllerRig {
     parts.routing = &versions.routing;
     parts.list = [this](const std::string& model) { return List(model); };
     parts.desired = Desired;
+    parts.held = [this](const VersionId& id, const std::string& revision) {
+      return held.contains(StrCat(id.model, "/", id.number, " ", revision));
+    };
     parts.plan = plan;
     parts.on_verified = [this](const VerifyReport& report) { verified.push_back(report); };
     if (!threads_) {
@@ -91,8 +95,22 @@ class ControllerRig {
   }
   std::string StatesOf(const std::string& model) { return versions.StatesOf(model); }
 
+  absl::StatusOr<std::vector<ListedModel>> List(const std::string& model) {
+    MutexLock lock(&mutex_);
+    ++lists_;
+    std::vector<ListedModel> listed;
+    for (const auto& [name, known] : repository_) {
+      if (model.empty() || name == model) listed.push_back(known);
+    }
+    if (listed.empty() && !model.empty()) {
+      return absl::NotFoundError(StrCat("model '", model, "' is not in the repository"));
+    }
+    return listed;
+  }
+
   FakeStateStore store;
   VersionsRig versions;
+  std::set<std::string> held;  // "m/3 r1": in memory, for Follow.
   std::function<bool()> step;  // Instead of the manager's own order.
   std::function<absl::StatusOr<LoadPlan>(const PlanRequest&)> plan;
   std::vector<VerifyReport> verified;
@@ -124,19 +142,6 @@ class ControllerRig {
       }
     }
     return desired;
-  }
-
-  absl::StatusOr<std::vector<ListedModel>> List(const std::string& model) {
-    MutexLock lock(&mutex_);
-    ++lists_;
-    std::vector<ListedModel> listed;
-    for (const auto& [name, known] : repository_) {
-      if (model.empty() || name == model) listed.push_back(known);
-    }
-    if (listed.empty() && !model.empty()) {
-      return absl::NotFoundError(StrCat("model '", model, "' is not in the repository"));
-    }
-    return listed;
   }
 
   const bool threads_;

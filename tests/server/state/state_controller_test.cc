@@ -356,6 +356,54 @@ TEST(StateController, OnlyTheActiveOneEdits) {
   EXPECT_THAT(rig.Load("m"), StatusIs(absl::StatusCode::kUnavailable));
 }
 
+// An upgrade is draining: clients are still connected to the process before, and
+// see what is promoted in the one after it.
+TEST(StateController, ADeactivatedOneFollowsAsFarAsItNeedsNoFile) {
+  ControllerRig rig;
+  rig.Put("m", {1, 2}, 2);
+  ASSERT_OK(rig.controller->Start(false));
+  rig.versions.Settle();
+  ASSERT_EQ(rig.Answers("m"), 2);
+  rig.controller->Follow();  // The active one follows nobody.
+  rig.controller->Deactivate();
+
+  DesiredState edited = *DecodeState(rig.store.Read()->bytes);
+  ASSERT_OK(PointName("m", "default", 1, {}, &edited).status());
+  // And one that the successor has begun to load.
+  rig.Put("m", {1, 2, 3}, 3);
+  ApplyListing(*rig.List("m"), &edited);
+  rig.store.Set(*EncodeState(edited));
+  rig.controller->Follow();
+  rig.versions.Settle();
+  EXPECT_EQ(rig.Answers("m"), 1);
+  EXPECT_EQ(rig.StatesOf("m"), "1:serving 2:serving");
+
+  // The successor has loaded it, and moves the name.
+  rig.held = {"m/3 r1"};
+  ASSERT_OK(PointName("m", "default", 3, {}, &edited).status());
+  rig.store.Set(*EncodeState(edited));
+  rig.controller->Follow();
+  rig.versions.Settle();
+  EXPECT_EQ(rig.Answers("m"), 3);
+  EXPECT_EQ(rig.StatesOf("m"), "1:serving 2:serving 3:serving");
+
+  // New files under the same number: the version that is here serves on.
+  rig.Put("m", {1, 2, 3}, 3, "r2");
+  ApplyListing(*rig.List("m"), &edited);
+  rig.store.Set(*EncodeState(edited));
+  rig.controller->Follow();
+  rig.versions.Settle();
+  EXPECT_EQ(rig.Answers("m"), 3);
+  EXPECT_EQ(rig.StatesOf("m"), "1:serving 2:serving 3:serving");
+
+  // What is unloaded goes here too.
+  edited.models.front().unloaded = true;
+  rig.store.Set(*EncodeState(edited));
+  rig.controller->Follow();
+  rig.versions.Settle();
+  EXPECT_EQ(rig.Answers("m"), 0);
+}
+
 TEST(StateController, VerifiesWhatIsInMemoryWhenAskedAndOnSchedule) {
   ControllerRig rig(false, {.verify_interval = absl::Hours(1)});
   rig.Put("a", {1});

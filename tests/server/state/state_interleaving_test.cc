@@ -174,7 +174,7 @@ class Interleaving {
     }
   }
 
-  std::mt19937 random_{1};  // The constructor seeds it.
+  std::mt19937 random_{1};    // The constructor seeds it.
   std::set<uint64_t> alive_;  // Generations. Versions die after what follows.
   ControllerRig rig_;
   std::map<std::string, std::vector<int64_t>> numbers_;
