@@ -77,7 +77,11 @@ ModelLoadOptions ModelLoading::OptionsFor(const LoadRequest& request, const Load
   options.precision =
       std::string(PrecisionName(config.precision.value_or(config_.default_precision)));
   options.threads = streams_.threads_per_stream;
-  options.loader_threads = std::max(1, static_cast<int>(config_.loader_threads));
+  options.loader_threads = static_cast<int>(config_.loader_threads);
+  if (options.loader_threads == 0) {
+    options.loader_threads =
+        NobodyIsDisturbed() ? streams_.streams * streams_.threads_per_stream : 1;
+  }
   options.max_batch_size = config.max_batch_size;
   // A call that rides alone is answered bit for bit alike, whatever else is asked.
   if (config.batch_invariant) options.max_batch_size = 0;
@@ -148,9 +152,11 @@ absl::StatusOr<std::vector<WarmSize>> ModelLoading::WarmUpAndPassGate(
     const LoadRequest& request, const ModelLoadOptions& options, const Model& model,
     absl::Span<const GoldenCase> cases) const {
   options.progress({.stage = "measure"});
+  WarmUpOptions warm_up;
+  // Whoever waits for the first answer wants it now; batches tell their times later.
+  if (NobodyIsDisturbed()) warm_up.measure_time_max = absl::ZeroDuration();
   PARAMD_ASSIGN_OR_RETURN(const std::unique_ptr<Arena> arena, Arena::Create(kArenaAddressBytes));
-  PARAMD_ASSIGN_OR_RETURN(std::vector<WarmSize> warm,
-                          WarmUp(model, arena.get(), *clock_, WarmUpOptions()));
+  PARAMD_ASSIGN_OR_RETURN(std::vector<WarmSize> warm, WarmUp(model, arena.get(), *clock_, warm_up));
   options.progress({.stage = "gate"});
   const auto& config = std::any_cast<const ModelConfig&>(request.config);
   GateOptions gate;
@@ -173,9 +179,7 @@ absl::StatusOr<std::vector<WarmSize>> ModelLoading::WarmUpAndPassGate(
 
 absl::StatusOr<LoadedModel> ModelLoading::LoadFromFiles(const LoadRequest& request,
                                                         const ModelLoadOptions& options) const {
-  if (options_.idle_priority && (!options_.anything_serves || options_.anything_serves())) {
-    RunWhenIdle();
-  }
+  if (options_.idle_priority && !NobodyIsDisturbed()) RunWhenIdle();
   const auto& config = std::any_cast<const ModelConfig&>(request.config);
   const absl::Time start = clock_->Now();
   PARAMD_ASSIGN_OR_RETURN(const std::unique_ptr<Directory> folder,

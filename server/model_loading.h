@@ -47,7 +47,8 @@ struct ModelLoadingOptions {
   bool idle_priority = false;
   // ...from the first load on during which this is true: before anything serves
   // there is nobody to be polite to, and a busy machine would never let it start.
-  // Empty: always.
+  // Until then a load also takes all cores, and measures a single row only. Empty:
+  // always.
   std::function<bool()> anything_serves;
 };
 
@@ -90,6 +91,8 @@ class ModelLoading {
   // Nothing: it is not held, or not as it is wanted now; the log says why.
   std::optional<LoadedModel> Restore(const LoadRequest& request,
                                      const ModelLoadOptions& options) const;
+  // Nothing serves yet that a load could take time from.
+  bool NobodyIsDisturbed() const { return options_.anything_serves && !options_.anything_serves(); }
   // Compiles, measures and, beside golden requests, judges it.
   absl::StatusOr<std::vector<WarmSize>> WarmUpAndPassGate(const LoadRequest& request,
                                                           const ModelLoadOptions& options,

@@ -221,7 +221,8 @@ std::vector<ServerOption> BuildServerOptions() {
                   "Threads that work on one batch; 0 decides from the CPU budget"),
               &C::threads_per_stream, 0, 1024),
       Integer(Row(kComputing, "loader-threads", "N",
-                  "Threads that read models, at idle priority; 0 decides from the CPU budget"),
+                  "Threads that read models, at idle priority; 0: one, and all cores before "
+                  "anything serves"),
               &C::loader_threads, 0, 1024),
       Time(Row(kComputing, "batch-time-max", "TIME",
                "Longest predicted time of a batch while another model waits"),

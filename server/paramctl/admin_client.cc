@@ -23,7 +23,7 @@ AdminTarget ChooseForProcess(const GlobalOptions& options) {
   return ChooseAdminTarget(options, socket, there);
 }
 
-std::shared_ptr<grpc::Channel> Connect(const std::string& target) {
+std::shared_ptr<grpc::Channel> ConnectAlone(const std::string& target) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);  // We asked for it.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -55,7 +55,7 @@ AdminClient::AdminClient(const GlobalOptions& options)
     : target_(ChooseForProcess(options)),
       timeout_s_(options.timeout_s),
       timeout_given_(options.timeout_given),
-      channel_(Connect(target_.target)),
+      channel_(ConnectAlone(target_.target)),
       stub_(v1::ModelAdmin::NewStub(channel_)) {}
 
 void AdminClient::SetDeadline(double timeout_s, grpc::ClientContext* context) const {

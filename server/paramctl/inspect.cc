@@ -112,7 +112,7 @@ void PrintTable(const Inspected& inspected, const InspectOptions& options) {
   }
 }
 
-void PrintJson(const Inspected& inspected, const InspectOptions& options) {
+void PrintAsJson(const Inspected& inspected, const InspectOptions& options) {
   const auto roles = Roles(inspected);
   nlohmann::ordered_json object = {{"format", inspected.format},
                                    {"bytes", inspected.checkpoint->total_bytes()},
@@ -146,7 +146,7 @@ void PrintJson(const Inspected& inspected, const InspectOptions& options) {
 
 absl::Status Run(const GlobalOptions& options, const InspectOptions& inspect) {
   PARAMD_ASSIGN_OR_RETURN(const Inspected inspected, Inspect(inspect.path));
-  options.json ? PrintJson(inspected, inspect) : PrintTable(inspected, inspect);
+  options.json ? PrintAsJson(inspected, inspect) : PrintTable(inspected, inspect);
   return absl::OkStatus();
 }
 
