@@ -122,6 +122,9 @@ absl::StatusOr<WritableMemory> WritableMemory::Create(std::string_view name, uin
                                                file_bytes, " bytes (errno ", errno, ")"));
   }
   PARAMD_ASSIGN_OR_RETURN(MappedRange map, Map(fd.get(), file_bytes, PROT_READ | PROT_WRITE));
+  // The pages are there: entering them into the page table at once costs a third of
+  // a fault for each. Kernels before 5.14 do not know how.
+  static_cast<void>(::madvise(map.data(), file_bytes, MADV_POPULATE_WRITE));
   return WritableMemory(std::move(fd), std::move(map), bytes);
 }
 

@@ -68,10 +68,11 @@ void AdminClient::SetDeadline(double timeout_s, grpc::ClientContext* context) co
 }
 
 absl::Status AdminClient::Explain(const grpc::Status& status) const {
+  if (NobodyAnswers(status)) {
+    return absl::UnavailableError(StrCat("no paramd answers at ", target_.target, " (",
+                                         status.error_message(), "); ", target_.hint));
+  }
   switch (status.error_code()) {
-    case grpc::StatusCode::UNAVAILABLE:
-      return absl::UnavailableError(StrCat("no paramd answers at ", target_.target, " (",
-                                           status.error_message(), "); ", target_.hint));
     case grpc::StatusCode::UNIMPLEMENTED:
       // A load may be Unimplemented as well (an operator that this build lacks).
       if (!status.error_message().empty()) return FromGrpc(status);

@@ -28,6 +28,11 @@ absl::Status FromGrpc(const grpc::Status& status) {
   return {static_cast<absl::StatusCode>(status.error_code()), status.error_message()};
 }
 
+bool NobodyAnswers(const grpc::Status& status) {
+  return status.error_code() == grpc::StatusCode::UNAVAILABLE &&
+         status.error_message().starts_with("failed to connect");
+}
+
 Client::Client(const GlobalOptions& options)
     : address_(options.target()),
       timeout_s_(options.timeout_s),
@@ -36,7 +41,7 @@ Client::Client(const GlobalOptions& options)
       predict_(v1::PredictService::NewStub(channel_)) {}
 
 absl::Status Client::Explain(const grpc::Status& status) const {
-  if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return FromGrpc(status);
+  if (!NobodyAnswers(status)) return FromGrpc(status);
   return absl::UnavailableError(StrCat("no paramd answers at ", address_, " (",
                                        status.error_message(),
                                        "); is it running, and is --address right?"));

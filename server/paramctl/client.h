@@ -18,6 +18,8 @@
 namespace paramd {
 
 absl::Status FromGrpc(const grpc::Status& status);
+// No connection: what a daemon that loads or drains says is UNAVAILABLE as well.
+bool NobodyAnswers(const grpc::Status& status);
 
 class Client {
  public:
