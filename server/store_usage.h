@@ -17,6 +17,7 @@ class StoreMetrics final : public StoreUsageSource {
   StoreUsage CurrentStoreUsage() const override {
     const ParameterStore::Usage usage = store_->usage();
     return {.sealed_bytes = usage.table.sealed_bytes,
+            .shared_bytes = store_->Ledger().shared_once_bytes,
             .reserved_bytes = usage.table.reserved_bytes,
             .capacity_bytes = usage.table.capacity_bytes,
             .segments = usage.table.segments,

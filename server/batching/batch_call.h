@@ -33,6 +33,7 @@ namespace paramd {
 
 class AssembledOutputs;  // server/batching/assembled_outputs.h
 struct ShapeGroup;       // server/batching/batch_queue.h
+class VersionMetrics;    // server/observability/metrics.h
 
 // An input as it came. Little-endian elements as TensorView describes them.
 struct NamedTensor {
@@ -54,10 +55,14 @@ struct OutputTensor {
   TensorView view;
 };
 
+// One after the other without a gap: what lies before `submitted` and after
+// `computed` is the front door's.
 struct StageTimes {
+  absl::Time submitted;    // To the batching room.
   absl::Duration queue;    // Submitted until chosen for a batch.
-  absl::Duration batch;    // Gathering the rows of the batch.
-  absl::Duration compute;  // The model. Of a split call: the sum of its batches.
+  absl::Duration batch;    // Chosen until its batch's rows are gathered.
+  absl::Duration compute;  // The model. Of a split call: the rest until `computed`.
+  absl::Time computed;     // When the model was done with its last row.
 };
 
 struct PredictAnswer {
@@ -68,6 +73,11 @@ struct PredictAnswer {
   int64_t rows = 0;        // Of this call.
   int64_t batch_rows = 0;  // Of the batch it rode in (the largest, if several).
 };
+
+// Every stage of a request that was answered at `answered`; they add up to the time
+// since `arrival`.
+void RecordStages(const StageTimes& times, absl::Time arrival, absl::Time answered,
+                  VersionMetrics* metrics);
 
 // Where one request's answer goes.
 class PredictSink {

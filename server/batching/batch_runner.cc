@@ -100,8 +100,9 @@ BatchRunner::Report BatchRunner::Run(Session* session, Batch* batch) {
     Gather(session, batch->slices, batch->rows);
     const absl::Time gathered = clock_->Now();
     status = session->Run();
+    report.computed = clock_->Now();
     report.gather = gathered - batch->chosen_at;
-    report.compute = clock_->Now() - gathered;
+    report.compute = report.computed - gathered;
     if (status.ok()) status = CheckOutputs(*session, *batch->lane, batch->rows);
   }
   if (!status.ok() && batch->slices.size() > 1) {
@@ -116,7 +117,7 @@ BatchRunner::Report BatchRunner::Run(Session* session, Batch* batch) {
     if (!slice.whole) {
       slice.status = status.ok() ? StoreRows(*session, slice, row) : status;
     } else if (status.ok()) {
-      Answer(*session, *batch, slice, row, {report.gather, report.compute});
+      Answer(*session, *batch, slice, row, {report.gather, report.compute, report.computed});
     } else {
       AnswerError(*batch, slice, status);
     }
@@ -146,7 +147,6 @@ void BatchRunner::RunAlone(Session* session, Batch* batch, BatchSlice* slice) {
 
 absl::Status BatchRunner::RunRows(Session* session, Batch* batch, const BatchSlice& slice,
                                   Times* times) {
-  const absl::Time start = clock_->Now();
   absl::Status prepared = Prepare(session, batch, slice.rows);
   if (absl::IsUnavailable(prepared)) {
     // This many rows of one call were never compiled. It happens only behind a
@@ -158,8 +158,9 @@ absl::Status BatchRunner::RunRows(Session* session, Batch* batch, const BatchSli
   Gather(session, {&slice, 1}, slice.rows);
   const absl::Time gathered = clock_->Now();
   PARAMD_RETURN_IF_ERROR(session->Run());
-  times->gather = gathered - start;
-  times->compute = clock_->Now() - gathered;
+  times->computed = clock_->Now();
+  times->gather = gathered - batch->chosen_at;
+  times->compute = times->computed - gathered;
   return CheckOutputs(*session, *batch->lane, slice.rows);
 }
 
@@ -185,14 +186,13 @@ void BatchRunner::Answer(const Session& session, const Batch& batch, const Batch
   }
   PredictAnswer answer;
   answer.outputs = outputs_;
-  answer.times = {batch.chosen_at - call->q_.submitted, times.gather, times.compute};
+  answer.times = {.submitted = call->q_.submitted,
+                  .queue = batch.chosen_at - call->q_.submitted,
+                  .batch = times.gather,
+                  .compute = times.compute,
+                  .computed = times.computed};
   answer.rows = slice.rows;
   answer.batch_rows = batch.rows;
-  if (lane.metrics != nullptr) {
-    lane.metrics->RecordStage(Stage::kQueue, answer.times.queue);
-    lane.metrics->RecordStage(Stage::kBatch, answer.times.batch);
-    lane.metrics->RecordStage(Stage::kCompute, answer.times.compute);
-  }
   call->sink->OnDone(answer);
 }
 

@@ -33,14 +33,16 @@ class BatchRunner {
     bool ok = false;  // Ran as one batch; the times below are those of it.
     absl::Duration gather;
     absl::Duration compute;
+    absl::Time computed;
   };
   // Answers every whole slice, fills in `status` of every other.
   Report Run(Session* session, Batch* batch);
 
  private:
   struct Times {
-    absl::Duration gather;
+    absl::Duration gather;  // From when the batch was chosen.
     absl::Duration compute;
+    absl::Time computed;
   };
   absl::Status Prepare(Session* session, Batch* batch, int64_t rows);
   void Gather(Session* session, absl::Span<const BatchSlice> slices, int64_t rows);

@@ -574,7 +574,7 @@ void Executor::RunBatch(Stream* stream, Todo* todo) {
       PutBack(batch);
       if (lane->drained) FailAllQueued(lane, absl::UnavailableError(kUnloading), todo);
     } else {
-      FinishParts(batch, report.gather, report.compute, todo);
+      FinishParts(batch, report.gather, report.computed, todo);
     }
     ShapeGroup* const group = batch->group;
     if (report.ok) group->cost.Observe(batch->rows, report.gather + report.compute);
@@ -589,8 +589,7 @@ void Executor::RunBatch(Stream* stream, Todo* todo) {
   Act(todo);
 }
 
-void Executor::FinishParts(Batch* batch, absl::Duration gather, absl::Duration compute,
-                           Todo* todo) {
+void Executor::FinishParts(Batch* batch, absl::Duration gather, absl::Time computed, Todo* todo) {
   for (const BatchSlice& slice : batch->slices) {
     if (slice.whole) continue;  // Answered; the call may be gone.
     BatchCall* const call = slice.call;
@@ -598,7 +597,7 @@ void Executor::FinishParts(Batch* batch, absl::Duration gather, absl::Duration c
     --q.parts_running;
     q.rows_done += slice.rows;
     q.times.batch += gather;
-    q.times.compute += compute;
+    q.times.computed = std::max(q.times.computed, computed);
     q.batch_rows = std::max(q.batch_rows, batch->rows);
     if (!slice.status.ok()) {
       if (q.group != nullptr) {
@@ -731,14 +730,15 @@ void Executor::Act(Todo* todo) {
     }
     PredictAnswer whole;
     whole.outputs = outputs;
-    whole.times = call->q_.times;
+    // Its batches may have run at the same time, or waited for each other: what was
+    // neither waiting for the first nor gathering counts as computing.
+    StageTimes& times = call->q_.times;
+    times.submitted = call->q_.submitted;
+    times.compute = std::max(absl::ZeroDuration(),
+                             times.computed - times.submitted - times.queue - times.batch);
+    whole.times = times;
     whole.rows = call->q_.rows;
     whole.batch_rows = call->q_.batch_rows;
-    if (VersionMetrics* const metrics = answer.lane->metrics; metrics != nullptr) {
-      metrics->RecordStage(Stage::kQueue, whole.times.queue);
-      metrics->RecordStage(Stage::kBatch, whole.times.batch);
-      metrics->RecordStage(Stage::kCompute, whole.times.compute);
-    }
     call->sink->OnDone(whole);
   }
   MutexLock lock(&mutex_);

@@ -133,7 +133,7 @@ class Executor {
   void TakeBatch(Lane* lane, ShapeGroup* group, int64_t rows, absl::Time now, Batch* batch)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RunBatch(Stream* stream, Todo* todo);
-  void FinishParts(Batch* batch, absl::Duration gather, absl::Duration compute, Todo* todo)
+  void FinishParts(Batch* batch, absl::Duration gather, absl::Time computed, Todo* todo)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PutBack(Batch* batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

@@ -21,6 +21,8 @@ std::string_view TypeName(MetricType type) {
 
 std::string_view StageName(Stage stage) {
   switch (stage) {
+    case Stage::kDecode:
+      return "decode";
     case Stage::kQueue:
       return "queue";
     case Stage::kBatch:

@@ -81,6 +81,7 @@ enum class MetricId : uint8_t {
   kNameVersion,
   kVerifications,
   kStoreSealedBytes,
+  kStoreSharedBytes,
   kStoreReservedBytes,
   kStoreCapacityBytes,
   kStoreSegments,
@@ -115,8 +116,9 @@ inline constexpr MetricSpec kMetricSpecs[] = {
      "Time of a request in the daemon, from its first byte parsed to its answer handed to gRPC.",
      kLatencyBounds},
     {"paramd_request_stage_seconds", MetricType::kHistogram, "seconds", "model, version, stage",
-     "Time of a request in one stage: queue (submitted until chosen for a batch), batch (gathering "
-     "its rows), compute (the model), encode (writing the answer).",
+     "Time of an answered request in one stage: decode (parsing and routing), queue (until chosen "
+     "for a batch), batch (gathering its rows), compute (the model), encode (writing the answer, "
+     "behind those of its batch). They add up to paramd_request_seconds.",
      kLatencyBounds},
     {"paramd_request_bytes_total", MetricType::kCounter, "bytes", "model, version",
      "Bytes of the requests that reached a model."},
@@ -145,7 +147,7 @@ inline constexpr MetricSpec kMetricSpecs[] = {
     {"paramd_parameter_bytes", MetricType::kGauge, "bytes", "model, version, kind",
      "Parameter bytes held for a version: unique (it is the only holder) or shared (others hold "
      "them as well)."},
-    {"paramd_parameter_packed_bytes", MetricType::kGauge, "bytes", "model, version",
+    {"paramd_parameter_packed_bytes", MetricType::kGauge, "bytes", "model, version, kind",
      "Of paramd_parameter_bytes, those in a kernel's own order."},
     {"paramd_arena_bytes", MetricType::kGauge, "bytes", "model, version",
      "Activation memory that the version's largest compiled batch needs of a stream."},
@@ -168,6 +170,8 @@ inline constexpr MetricSpec kMetricSpecs[] = {
      "Versions whose parameters in memory were hashed again; DATA_LOSS: they had changed."},
     {"paramd_store_sealed_bytes", MetricType::kGauge, "bytes", "",
      "Bytes in sealed segments; each segment once, whatever the number of its holders."},
+    {"paramd_store_shared_bytes", MetricType::kGauge, "bytes", "",
+     "Of paramd_store_sealed_bytes, segments with more than one holder, each once."},
     {"paramd_store_reserved_bytes", MetricType::kGauge, "bytes", "",
      "Bytes set aside for parameters that are being loaded."},
     {"paramd_store_capacity_bytes", MetricType::kGauge, "bytes", "",
@@ -215,8 +219,8 @@ static_assert(std::size(kMetricSpecs) == static_cast<size_t>(MetricId::kCount));
 
 constexpr const MetricSpec& SpecOf(MetricId id) { return kMetricSpecs[static_cast<size_t>(id)]; }
 
-enum class Stage : uint8_t { kQueue, kBatch, kCompute, kEncode };
-inline constexpr int kStageCount = 4;
+enum class Stage : uint8_t { kDecode, kQueue, kBatch, kCompute, kEncode };
+inline constexpr int kStageCount = 5;
 std::string_view StageName(Stage stage);
 
 // What a front door says about a request: once each, when it is answered.
@@ -229,7 +233,8 @@ class RequestMetrics {
 struct ParameterUsage {
   uint64_t unique_bytes = 0;
   uint64_t shared_bytes = 0;
-  uint64_t packed_bytes = 0;  // Of the two above.
+  uint64_t unique_packed_bytes = 0;  // Of unique_bytes.
+  uint64_t shared_packed_bytes = 0;  // Of shared_bytes.
 };
 
 // One per loaded model version.
@@ -262,6 +267,7 @@ class ExecutorMetrics {
 
 struct StoreUsage {
   uint64_t sealed_bytes = 0;
+  uint64_t shared_bytes = 0;  // Of sealed_bytes: with more than one holder.
   uint64_t reserved_bytes = 0;
   uint64_t capacity_bytes = 0;
   uint64_t segments = 0;

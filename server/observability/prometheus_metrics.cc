@@ -151,7 +151,8 @@ struct VersionTotals {
   int64_t compiled_shapes = 0;
   uint64_t unique_bytes = 0;
   uint64_t shared_bytes = 0;
-  uint64_t packed_bytes = 0;
+  uint64_t unique_packed_bytes = 0;
+  uint64_t shared_packed_bytes = 0;
   uint64_t arena_bytes = 0;
   std::set<std::pair<uint64_t, std::string>> weights;  // Generation, weights_id.
 };
@@ -189,7 +190,8 @@ class PrometheusVersionMetrics final : public VersionMetrics {
   void SetParameterUsage(const ParameterUsage& usage) override {
     unique_bytes_ = usage.unique_bytes;
     shared_bytes_ = usage.shared_bytes;
-    packed_bytes_ = usage.packed_bytes;
+    unique_packed_bytes_ = usage.unique_packed_bytes;
+    shared_packed_bytes_ = usage.shared_packed_bytes;
   }
   void SetArenaBytes(uint64_t bytes) override { arena_bytes_ = bytes; }
   void SetWeights(uint64_t generation, std::string_view weights_id) override {
@@ -210,6 +212,7 @@ class PrometheusVersionMetrics final : public VersionMetrics {
       AtomicHistogram(SpecOf(MetricId::kStageSeconds).bounds, kNanosecondsPerSecond),
       AtomicHistogram(SpecOf(MetricId::kStageSeconds).bounds, kNanosecondsPerSecond),
       AtomicHistogram(SpecOf(MetricId::kStageSeconds).bounds, kNanosecondsPerSecond),
+      AtomicHistogram(SpecOf(MetricId::kStageSeconds).bounds, kNanosecondsPerSecond),
       AtomicHistogram(SpecOf(MetricId::kStageSeconds).bounds, kNanosecondsPerSecond)};
   AtomicHistogram batch_rows_{SpecOf(MetricId::kBatchRows).bounds, 1};
   AtomicHistogram batch_requests_{SpecOf(MetricId::kBatchRequests).bounds, 1};
@@ -222,7 +225,8 @@ class PrometheusVersionMetrics final : public VersionMetrics {
   Gauge compiled_shapes_ = 0;
   Counter unique_bytes_ = 0;
   Counter shared_bytes_ = 0;
-  Counter packed_bytes_ = 0;
+  Counter unique_packed_bytes_ = 0;
+  Counter shared_packed_bytes_ = 0;
   Counter arena_bytes_ = 0;
 
   mutable Mutex mutex_;
@@ -243,7 +247,8 @@ void PrometheusVersionMetrics::AddTo(VersionTotals* totals) const {
   totals->compiled_shapes += Get(compiled_shapes_);
   totals->unique_bytes += Get(unique_bytes_);
   totals->shared_bytes += Get(shared_bytes_);
-  totals->packed_bytes += Get(packed_bytes_);
+  totals->unique_packed_bytes += Get(unique_packed_bytes_);
+  totals->shared_packed_bytes += Get(shared_packed_bytes_);
   totals->arena_bytes += Get(arena_bytes_);
   MutexLock lock(&mutex_);
   if (!weights_.second.empty()) totals->weights.insert(weights_);
@@ -415,11 +420,12 @@ void AddVersion(const std::string& model, const std::string& version, const Vers
   gauge(MetricId::kQueueBytes, totals.queue_bytes);
   gauge(MetricId::kCompiledShapes, totals.compiled_shapes);
   out->AddHistogram(MetricId::kShapeCompileSeconds, {model, version}, totals.shape_compiles);
-  out->AddNumber(MetricId::kParameterBytes, {model, version, "unique"},
-                 static_cast<double>(totals.unique_bytes));
-  out->AddNumber(MetricId::kParameterBytes, {model, version, "shared"},
-                 static_cast<double>(totals.shared_bytes));
-  gauge(MetricId::kParameterPackedBytes, totals.packed_bytes);
+  const auto by_kind = [&](MetricId id, uint64_t unique, uint64_t shared) {
+    out->AddNumber(id, {model, version, "unique"}, static_cast<double>(unique));
+    out->AddNumber(id, {model, version, "shared"}, static_cast<double>(shared));
+  };
+  by_kind(MetricId::kParameterBytes, totals.unique_bytes, totals.shared_bytes);
+  by_kind(MetricId::kParameterPackedBytes, totals.unique_packed_bytes, totals.shared_packed_bytes);
   gauge(MetricId::kArenaBytes, totals.arena_bytes);
   for (const auto& [generation, weights_id] : totals.weights) {
     out->AddNumber(MetricId::kVersionInfo, {model, version, StrCat(generation), weights_id}, 1);
@@ -491,6 +497,7 @@ void PrometheusMetrics::AddStore(Families* families) const {
     families->AddNumber(id, {}, static_cast<double>(value));
   };
   add(MetricId::kStoreSealedBytes, usage.sealed_bytes);
+  add(MetricId::kStoreSharedBytes, usage.shared_bytes);
   add(MetricId::kStoreReservedBytes, usage.reserved_bytes);
   add(MetricId::kStoreCapacityBytes, usage.capacity_bytes);
   add(MetricId::kStoreSegments, usage.segments);

@@ -73,10 +73,9 @@ class UnaryPredict final : public grpc::ServerUnaryReactor, public PredictCall, 
 
   // PredictSink:
   void OnDone(absl::StatusOr<PredictAnswer> answer) override {
-    const absl::Time encode_start = clock_->Now();
     uint64_t response_bytes = 0;
     if (answer.ok()) response_bytes = Encode(*answer);
-    Record(answer, encode_start, response_bytes);
+    Record(answer, response_bytes);
     grpc::Status status = ToGrpcStatus(answer.status());
     inputs.clear();
     version = ModelHandle();  // Before Finish: it may delete this call at once.
@@ -158,19 +157,13 @@ class UnaryPredict final : public grpc::ServerUnaryReactor, public PredictCall, 
     return encoded.size();
   }
 
-  void Record(const absl::StatusOr<PredictAnswer>& answer, absl::Time encode_start,
-              uint64_t response_bytes) {
+  void Record(const absl::StatusOr<PredictAnswer>& answer, uint64_t response_bytes) {
     const absl::Time now = clock_->Now();
     RequestMetrics* requests = metrics_->unknown_model();
     if (version) {
       VersionMetrics& metrics = version->metrics();
       requests = &metrics;
-      if (answer.ok()) {
-        metrics.RecordStage(Stage::kQueue, answer->times.queue);
-        metrics.RecordStage(Stage::kBatch, answer->times.batch);
-        metrics.RecordStage(Stage::kCompute, answer->times.compute);
-        metrics.RecordStage(Stage::kEncode, now - encode_start);
-      }
+      if (answer.ok()) RecordStages(answer->times, arrival, now, &metrics);
       metrics.RecordMessageBytes(request_bytes_, response_bytes);
     }
     requests->RecordRequest(answer.status().code(), now - arrival);

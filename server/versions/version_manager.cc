@@ -319,10 +319,12 @@ class VersionManager::Impl {
     parts_.metrics->SetVersions(std::move(failed), std::move(names));
     for (const ModelHandle& handle : serving) {
       const Model& model = handle->model();
+      const SetBytes bytes = model.parameters().bytes();
       handle->metrics().SetParameterUsage(
-          {.unique_bytes = model.parameters().unique_bytes(),
-           .shared_bytes = model.parameters().shared_bytes(),
-           .packed_bytes = model.description().weights_bytes_packed});
+          {.unique_bytes = bytes.unique.total(),
+           .shared_bytes = bytes.shared.total(),
+           .unique_packed_bytes = bytes.unique.of(EntryKind::kPacked),
+           .shared_packed_bytes = bytes.shared.of(EntryKind::kPacked)});
     }
   }
 

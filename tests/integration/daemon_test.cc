@@ -251,6 +251,41 @@ TEST(Daemon, ALargeRequestRunsInSeveralBatches) {
   EXPECT_EQ(Values(response.outputs(0)), expected);
 }
 
+// What the panel "latency by stage" promises: nothing of a request's time is missing
+// from its stages, and nothing counts twice.
+TEST(Daemon, TheStagesOfRequestsAddUpToTheirWhole) {
+  DaemonRig rig;
+  rig.AddModel("tiny", 1, LinearModel(1, 2));
+  rig.AddModel("slow", 1, SlowModel(256, 4));
+  ASSERT_NO_FATAL_FAILURE(rig.Start());
+  for (const std::string model : {"tiny", "slow"}) {
+    const int64_t width = model == "tiny" ? 2 : 256;
+    // Alone, several rows in one call, and calls that ride together.
+    std::vector<std::thread> clients;
+    for (int64_t client = 0; client < 4; ++client) {
+      clients.emplace_back([&, client] {
+        for (int64_t i = 0; i < 50; ++i) {
+          const int64_t rows = 1 + (client * i) % 40;
+          const std::vector<float> values(static_cast<size_t>(rows * width), 1.0f);
+          EXPECT_OK(rig.Predict(Request(model, "x", {rows, width}, values)));
+        }
+      });
+    }
+    for (std::thread& client : clients) client.join();
+    const std::string labels = StrCat("{model=\"", model, "\",version=\"1\"");
+    const double whole = rig.Metric(StrCat("paramd_request_seconds_sum", labels, "}"));
+    EXPECT_EQ(rig.Metric(StrCat("paramd_request_seconds_count", labels, "}")), 200);
+    double sum = 0;
+    for (const char* stage : {"decode", "queue", "batch", "compute", "encode"}) {
+      const std::string of_stage = StrCat(labels, ",stage=\"", stage, "\"}");
+      EXPECT_EQ(rig.Metric("paramd_request_stage_seconds_count" + of_stage), 200) << stage;
+      sum += rig.Metric("paramd_request_stage_seconds_sum" + of_stage);
+    }
+    EXPECT_GT(whole, 0) << model;
+    EXPECT_NEAR(sum, whole, 0.05 * whole) << model;
+  }
+}
+
 TEST(Daemon, MessagesBeyondTheLimitAreRefused) {
   DaemonRig rig;
   rig.config.message_bytes_max = 64 << 10;

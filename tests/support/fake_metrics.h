@@ -26,6 +26,7 @@ namespace paramd {
 struct FakeVersionCounts {
   std::array<std::atomic<int64_t>, 17> requests_by_code = {};
   std::array<std::atomic<int64_t>, kStageCount> stages = {};
+  std::atomic<int64_t> stages_ns = 0;  // Of all stages together.
   std::atomic<int64_t> request_bytes = 0;
   std::atomic<int64_t> response_bytes = 0;
   std::atomic<int64_t> batches = 0;
@@ -58,8 +59,9 @@ class FakeVersionMetrics final : public VersionMetrics {
   void RecordRequest(absl::StatusCode code, absl::Duration) override {
     ++counts_->requests_by_code[static_cast<size_t>(code)];
   }
-  void RecordStage(Stage stage, absl::Duration) override {
+  void RecordStage(Stage stage, absl::Duration took) override {
     ++counts_->stages[static_cast<size_t>(stage)];
+    counts_->stages_ns += absl::ToInt64Nanoseconds(took);
   }
   void RecordMessageBytes(uint64_t request_bytes, uint64_t response_bytes) override {
     counts_->request_bytes += static_cast<int64_t>(request_bytes);
@@ -82,7 +84,7 @@ class FakeVersionMetrics final : public VersionMetrics {
   void SetParameterUsage(const ParameterUsage& usage) override {
     counts_->unique_bytes = usage.unique_bytes;
     counts_->shared_bytes = usage.shared_bytes;
-    counts_->packed_bytes = usage.packed_bytes;
+    counts_->packed_bytes = usage.unique_packed_bytes + usage.shared_packed_bytes;
   }
   void SetArenaBytes(uint64_t bytes) override { counts_->arena_bytes = bytes; }
   void SetWeights(uint64_t generation, std::string_view) override {

@@ -482,8 +482,26 @@ TEST(Batcher, TellsTheMetricsWhatHappened) {
   EXPECT_EQ(counts.queue_bytes, 0);
   EXPECT_EQ(counts.batch_rows, 21);
   EXPECT_LE(counts.batch_rows_max, 8);
-  EXPECT_EQ(counts.stages[static_cast<size_t>(Stage::kCompute)], 3);
   EXPECT_EQ(calls[0]->times().compute, 10 * kMs);  // A batch of eight rows.
+  // The stages have no gap between them, in a call that ran in several batches neither.
+  for (int i = 0; i < 3; ++i) {
+    const StageTimes times = calls[i]->times();
+    EXPECT_EQ(times.queue + times.batch + times.compute, times.computed - times.submitted) << i;
+  }
+}
+
+TEST(Batcher, StagesAreRecordedOnceAndAddUp) {
+  FakeVersionCounts counts;
+  FakeVersionMetrics metrics(&counts);
+  const absl::Time arrival = absl::UnixEpoch();
+  const StageTimes times = {.submitted = arrival + 1 * kMs,
+                            .queue = 2 * kMs,
+                            .batch = 3 * kMs,
+                            .compute = 4 * kMs,
+                            .computed = arrival + 10 * kMs};
+  RecordStages(times, arrival, arrival + 15 * kMs, &metrics);
+  for (const auto& count : counts.stages) EXPECT_EQ(count, 1);
+  EXPECT_EQ(counts.stages_ns, absl::ToInt64Nanoseconds(15 * kMs));
 }
 
 TEST(Batcher, OptionsAreChecked) {

@@ -53,6 +53,7 @@ class OneSegment final : public StoreUsageSource {
  public:
   StoreUsage CurrentStoreUsage() const override {
     return {.sealed_bytes = 10,
+            .shared_bytes = 6,
             .reserved_bytes = 20,
             .capacity_bytes = 100,
             .segments = 1,
@@ -129,7 +130,10 @@ TEST(Metrics, ReportsQueuesBatchesAndMemoryOfAVersion) {
   version->RecordBatch(8, 3);
   version->RecordStage(Stage::kCompute, absl::Milliseconds(1));
   version->RecordMessageBytes(100, 40);
-  version->SetParameterUsage({.unique_bytes = 7, .shared_bytes = 5, .packed_bytes = 6});
+  version->SetParameterUsage({.unique_bytes = 7,
+                              .shared_bytes = 5,
+                              .unique_packed_bytes = 6,
+                              .shared_packed_bytes = 4});
   version->SetArenaBytes(9);
   version->SetCompiledShapes(4);
   version->RecordShapeCompile(absl::Milliseconds(2));
@@ -147,7 +151,8 @@ TEST(Metrics, ReportsQueuesBatchesAndMemoryOfAVersion) {
   EXPECT_EQ(samples.at("paramd_response_bytes_total{" + labels + "}"), 40);
   EXPECT_EQ(samples.at("paramd_parameter_bytes{" + labels + ",kind=\"unique\"}"), 7);
   EXPECT_EQ(samples.at("paramd_parameter_bytes{" + labels + ",kind=\"shared\"}"), 5);
-  EXPECT_EQ(samples.at("paramd_parameter_packed_bytes{" + labels + "}"), 6);
+  EXPECT_EQ(samples.at("paramd_parameter_packed_bytes{" + labels + ",kind=\"unique\"}"), 6);
+  EXPECT_EQ(samples.at("paramd_parameter_packed_bytes{" + labels + ",kind=\"shared\"}"), 4);
   EXPECT_EQ(samples.at("paramd_arena_bytes{" + labels + "}"), 9);
   EXPECT_EQ(samples.at("paramd_compiled_shapes{" + labels + "}"), 4);
   EXPECT_EQ(samples.at("paramd_shape_compile_seconds_count{" + labels + "}"), 1);
@@ -246,6 +251,7 @@ TEST(Metrics, ReportsStoreExecutorProcessAndBuild) {
   EXPECT_EQ(samples.at("paramd_cpu_throttled_seconds_total"), 2.5);
   EXPECT_EQ(samples.at("paramd_cpu_throttled_periods_total"), 3);
   EXPECT_EQ(samples.at("paramd_store_sealed_bytes"), 10);
+  EXPECT_EQ(samples.at("paramd_store_shared_bytes"), 6);
   EXPECT_EQ(samples.at("paramd_store_collapse_failures_total"), 4);
   EXPECT_EQ(samples.at("process_resident_memory_bytes"), 50 * 1024);
   EXPECT_EQ(samples.at("paramd_process_memory_bytes{kind=\"shmem\"}"), 20 * 1024);

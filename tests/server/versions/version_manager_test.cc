@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <set>
+#include <sstream>
+#include <string>
 #include <thread>
 
 #include "tests/server/versions/versions_rig.h"
@@ -39,6 +41,42 @@ TEST(VersionManager, LoadsAndServesWhatIsDesired) {
   EXPECT_EQ(rig.metrics.loads, 3);
   EXPECT_EQ(rig.metrics.loads_in_progress, 0);
   EXPECT_EQ(rig.metrics.counts("b", 3).generation, three->generation());
+}
+
+// Lines of /metrics that are samples; those of the process come and go with /proc.
+int Series(const Metrics& metrics) {
+  int count = 0;
+  std::istringstream page(metrics.Render());
+  for (std::string line; std::getline(page, line);) {
+    if (line.starts_with("paramd_") && !line.starts_with("paramd_process_")) ++count;
+  }
+  return count;
+}
+
+TEST(VersionManager, AThousandVersionsLeaveNoSeriesBehind) {
+  const auto metrics = Metrics::Create({});
+  VersionsRig rig(/*threads=*/false, metrics.get());
+  const int before = Series(*metrics);
+  constexpr int64_t kVersions = 1000;
+  int with_one = 0;
+  for (int64_t version = 1; version <= kVersions; ++version) {
+    // Every seventh fails, every hundredth model is another one.
+    const std::string model = StrCat("m", version / 100);
+    if (version % 7 == 0) {
+      rig.failures[StrCat(model, "/", version)] = absl::DataLossError(StrCat("damaged ", version));
+    }
+    rig.names = {{"default", version}, {StrCat("label-", version), version}};
+    rig.Want({{model, {version}}});
+    rig.Settle();
+    if (version == 1) with_one = Series(*metrics);
+    // What the first had, the same of a predecessor that stays because this one
+    // failed, and a few by code.
+    EXPECT_LE(Series(*metrics), before + 2 * (with_one - before) + 8) << version;
+  }
+  EXPECT_GT(with_one, before);
+  rig.Want({});
+  rig.Settle();
+  EXPECT_EQ(Series(*metrics), before) << metrics->Render();
 }
 
 TEST(VersionManager, AModelThatFailsStopsNobodyElse) {

@@ -26,7 +26,8 @@ namespace paramd {
 
 class VersionsRig {
  public:
-  explicit VersionsRig(bool threads = false) : threads_(threads) {
+  // `recorder`: instead of `metrics`.
+  explicit VersionsRig(bool threads = false, Metrics* recorder = nullptr) : threads_(threads) {
     ExecutorParts parts;
     parts.clock = clock();
     auto made = Executor::Create({.streams = 2, .start_threads = threads}, std::move(parts));
@@ -36,7 +37,7 @@ class VersionsRig {
     manager_parts.clock = clock();
     manager_parts.executor = executor.get();
     manager_parts.routing = &routing;
-    manager_parts.metrics = &metrics;
+    manager_parts.metrics = recorder == nullptr ? &metrics : recorder;
     manager_parts.load = [this](const LoadRequest& request, const LoadProgress& progress) {
       return Load(request, progress);
     };
