@@ -1,5 +1,6 @@
 #include "server/status_page.h"
 
+#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "absl/strings/str_format.h"
@@ -36,7 +37,67 @@ void AppendModel(const ModelStatus& model, absl::Time now, std::string* page) {
   }
 }
 
+double Seconds(absl::Time time) {
+  return absl::ToDoubleSeconds(time - absl::UnixEpoch());
+}
+
+nlohmann::ordered_json VersionJson(const StatusPageInput& input, const ModelStatus& model,
+                                   const VersionStatus& version) {
+  nlohmann::ordered_json json = {{"version", version.number},
+                                 {"state", VersionStateName(version.state)},
+                                 {"since", Seconds(version.since)},
+                                 {"desired", version.desired},
+                                 {"why", version.why},
+                                 {"reason", version.reason}};
+  if (version.state == VersionState::kLoading || version.state == VersionState::kWarming) {
+    json["stage"] = version.progress.stage;
+    json["bytes_done"] = version.progress.bytes_done;
+    json["bytes_total"] = version.progress.bytes_total;  // 0: not known yet.
+  }
+  if (version.weights.generation != 0) {
+    json["generation"] = StrCat(version.weights.generation);
+    json["weights_id"] = version.weights.weights_id;
+    json["load_seconds"] = absl::ToDoubleSeconds(version.load_took);
+  }
+  if (const auto it = input.scalars.find({model.name, version.number}); it != input.scalars.end()) {
+    json["weights"] = it->second.weights;
+    json["biases"] = it->second.biases;
+  }
+  return json;
+}
+
 }  // namespace
+
+std::string StatusJson(const StatusPageInput& input) {
+  nlohmann::ordered_json models = nlohmann::ordered_json::array();
+  for (const ModelStatus& model : input.serving.models) {
+    nlohmann::ordered_json names = nlohmann::ordered_json::array();
+    for (const DesiredName& name : model.names) {
+      names.push_back({{"name", name.name}, {"version", name.version}});
+    }
+    nlohmann::ordered_json versions = nlohmann::ordered_json::array();
+    for (const VersionStatus& version : model.versions) {
+      versions.push_back(VersionJson(input, model, version));
+    }
+    models.push_back({{"model", model.name},
+                      {"ready", model.ready},
+                      {"error", model.error},
+                      {"default_version", model.default_version},
+                      {"names", std::move(names)},
+                      {"versions", std::move(versions)}});
+  }
+  const nlohmann::ordered_json json = {
+      {"build", input.build},
+      {"now", Seconds(input.now)},
+      {"started", Seconds(input.started)},
+      {"ready", input.readiness.ok()},
+      {"not_ready", std::string(input.readiness.message())},
+      {"converged", input.serving.converged},
+      {"threads_per_stream", input.threads_per_stream},
+      {"models", std::move(models)}};
+  // A reason may quote a file's bytes; what is no UTF-8 is replaced.
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
 
 std::string StatusPage(const StatusPageInput& input) {
   std::string page =

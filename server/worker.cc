@@ -99,7 +99,7 @@ class Worker::Impl {
   bool Restored(const ServingStatus& status) const;
   absl::Status CheckSuccession(const ServingStatus& status) const;
   void PublishHealth(const ServingStatus& status);
-  std::string RenderStatus() const;
+  StatusPageInput Status() const;
 
   const ServerConfig config_;
   const Clock* const clock_;
@@ -346,7 +346,8 @@ absl::Status Worker::Impl::StartMetricsListener() {
   options.address = config_.metrics_address;
   options.render_metrics = [this] { return metrics_->Render(); };
   options.readiness = [this] { return Readiness(); };
-  options.render_status = [this] { return RenderStatus(); };
+  options.render_status = [this] { return StatusPage(Status()); };
+  options.render_status_json = [this] { return StatusJson(Status()); };
   PARAMD_ASSIGN_OR_RETURN(listener_, MetricsListener::Start(std::move(options)));
   LOG(INFO) << "metrics are on port " << metrics_port();
   return absl::OkStatus();
@@ -481,18 +482,29 @@ void Worker::Impl::PublishHealth(const ServingStatus& status) {
   if (post_) post_(MainEvent::kLook);
 }
 
-std::string Worker::Impl::RenderStatus() const {
-  return StatusPage({.build = VersionText(),
-                     .now = clock_->Now(),
-                     .started = started_,
-                     .readiness = Readiness(),
-                     .serving = versions_->status(),
-                     .crashes = welcome_.crashes,
-                     .quarantined = trail_ == nullptr ? 0 : trail_->quarantined(),
-                     .executor = executor_->state(),
-                     .streams = streams_.streams,
-                     .threads_per_stream = streams_.threads_per_stream,
-                     .ledger = store_->Ledger()});
+StatusPageInput Worker::Impl::Status() const {
+  StatusPageInput input = {.build = VersionText(),
+                           .now = clock_->Now(),
+                           .started = started_,
+                           .readiness = Readiness(),
+                           .serving = versions_->status(),
+                           .crashes = welcome_.crashes,
+                           .quarantined = trail_ == nullptr ? 0 : trail_->quarantined(),
+                           .executor = executor_->state(),
+                           .streams = streams_.streams,
+                           .threads_per_stream = streams_.threads_per_stream,
+                           .ledger = store_->Ledger()};
+  for (const ModelStatus& model : input.serving.models) {
+    for (const VersionStatus& version : model.versions) {
+      if (version.state != VersionState::kServing) continue;
+      const auto handle = routing_.Find(model.name, {.number = version.number});
+      if (!handle.ok()) continue;
+      const ParameterCounts& counts = (*handle)->model().parameters().counts();
+      input.scalars[{model.name, version.number}] = {
+          .weights = counts.of(ParameterRole::kWeight), .biases = counts.of(ParameterRole::kBias)};
+    }
+  }
+  return input;
 }
 
 void Worker::Impl::StopAccepting() {

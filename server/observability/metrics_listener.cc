@@ -18,6 +18,7 @@
 #include "runtime/base/strings.h"
 #include "runtime/base/unique_fd.h"
 #include "server/config/host_port.h"
+#include "server/observability/browser_page.h"
 
 namespace paramd {
 namespace {
@@ -32,17 +33,14 @@ constexpr char kRequestBytesMax[] = "16384";
 constexpr std::string_view kText = "text/plain; charset=utf-8";
 constexpr std::string_view kExposition = "text/plain; version=0.0.4; charset=utf-8";
 constexpr std::string_view kHtml = "text/html; charset=utf-8";
-
-constexpr std::string_view kIndex =
-    "<!doctype html><title>paramd</title><h1>paramd</h1><ul>"
-    "<li><a href=\"/metrics\">metrics</a><li><a href=\"/healthz\">healthz</a>"
-    "<li><a href=\"/livez\">livez</a><li><a href=\"/statusz\">statusz</a></ul>\n";
+constexpr std::string_view kJson = "application/json";
 
 struct Answer {
   int code = 200;
   std::string_view reason = "OK";
   std::string_view type = kText;
   std::string body;
+  std::string_view content_security_policy = "default-src 'none'; frame-ancestors 'none'";
 };
 
 struct SocketAddress {
@@ -188,7 +186,13 @@ Answer CivetMetricsListener::Answered(std::string_view method, std::string_view 
   }
   if (path == "/livez") return {.body = "alive\n"};
   if (path == "/statusz") return {.body = options_.render_status()};
-  if (path == "/") return {.type = kHtml, .body = std::string(kIndex)};
+  if (path == "/status.json") return {.type = kJson, .body = options_.render_status_json()};
+  if (path == "/") {
+    const BrowserPage& page = TheBrowserPage();
+    return {.type = kHtml,
+            .body = std::string(page.html),
+            .content_security_policy = page.content_security_policy};
+  }
   return {.code = 404, .reason = "Not Found", .body = "no such page\n"};
 }
 
@@ -201,7 +205,9 @@ int CivetMetricsListener::BeginRequest(mg_connection* connection) {
   const std::string header =
       StrCat("HTTP/1.1 ", answer.code, " ", answer.reason, "\r\nContent-Type: ", answer.type,
              "\r\nContent-Length: ", answer.body.size(),
-             "\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n",
+             "\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff"
+             "\r\nReferrer-Policy: no-referrer\r\nContent-Security-Policy: ",
+             answer.content_security_policy, "\r\n",
              answer.code == 405 ? "Allow: GET, HEAD\r\n" : "", "Connection: close\r\n\r\n");
   mg_write(connection, header.data(), header.size());
   if (method != "HEAD") mg_write(connection, answer.body.data(), answer.body.size());
@@ -212,7 +218,8 @@ int CivetMetricsListener::BeginRequest(mg_connection* connection) {
 
 absl::StatusOr<std::unique_ptr<MetricsListener>> MetricsListener::Start(
     MetricsListenerOptions options) {
-  if (!options.render_metrics || !options.readiness || !options.render_status) {
+  if (!options.render_metrics || !options.readiness || !options.render_status ||
+      !options.render_status_json) {
     return absl::InvalidArgumentError("the metrics listener needs all of its callbacks");
   }
   PARAMD_ASSIGN_OR_RETURN(const HostPort address, ParseHostPort(options.address));

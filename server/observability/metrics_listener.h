@@ -1,10 +1,11 @@
 // MetricsListener: the HTTP port for Prometheus, probes and people.
 //
-//   /metrics  Prometheus text format
-//   /healthz  200 "ready", or 503 and the reason: for load balancers
-//   /livez    200 while this process can answer at all: for restarts
-//   /statusz  a text page about versions, queues and segments
-//   /         links to the four
+//   /             a page for the browser (browser_page.h), which reads the next two
+//   /metrics      Prometheus text format
+//   /status.json  models, versions, states, names and loads
+//   /healthz      200 "ready", or 503 and the reason: for load balancers
+//   /livez        200 while this process can answer at all: for restarts
+//   /statusz      a text page about versions, queues and segments
 //
 // Life: Start binds the port or says why not; the destructor closes it after
 // the answers under way. The callbacks must live as long.
@@ -30,6 +31,7 @@ struct MetricsListenerOptions {
   // OK, or why requests should go elsewhere; the message is shown.
   std::function<absl::Status()> readiness;
   std::function<std::string()> render_status;
+  std::function<std::string()> render_status_json;
 };
 
 class MetricsListener {

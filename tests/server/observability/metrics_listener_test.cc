@@ -16,6 +16,7 @@ namespace paramd {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -58,7 +59,8 @@ class MetricsListenerTest : public ::testing::Test {
               if (ready_) return absl::OkStatus();
               return absl::UnavailableError("model 'digits' is loading");
             },
-            .render_status = [] { return std::string("versions\n"); }};
+            .render_status = [] { return std::string("versions\n"); },
+            .render_status_json = [] { return std::string("{\"models\": []}\n"); }};
   }
   std::atomic<bool> ready_ = true;
 };
@@ -71,8 +73,40 @@ TEST_F(MetricsListenerTest, ServesItsPages) {
                     HasSubstr("\r\n\r\na_metric 1\n")));
   EXPECT_THAT(Get(listener->port(), "/livez"), HasSubstr("alive"));
   EXPECT_THAT(Get(listener->port(), "/statusz"), HasSubstr("versions\n"));
+  EXPECT_THAT(Get(listener->port(), "/status.json"),
+              AllOf(HasSubstr("application/json"), HasSubstr("{\"models\": []}\n")));
   EXPECT_THAT(Get(listener->port(), "/"), AllOf(HasSubstr("text/html"), HasSubstr("/statusz")));
   EXPECT_THAT(Get(listener->port(), "/metrics?x=1"), StartsWith("HTTP/1.1 200"));
+}
+
+// One file that asks nobody but the daemon: nothing in it names another host, and the
+// policy lets the browser run its one script and apply its one style, no more.
+TEST_F(MetricsListenerTest, ThePageIsOneFileWithAStrictPolicy) {
+  ASSERT_OK_AND_ASSIGN(const auto listener, MetricsListener::Start(Options()));
+  const std::string answer = Get(listener->port(), "/");
+  EXPECT_THAT(answer,
+              ContainsRegex("Content-Security-Policy: default-src 'none'; script-src "
+                            "'sha256-[A-Za-z0-9+/]{43}='; style-src 'sha256-[A-Za-z0-9+/]{43}='; "
+                            "img-src data:; connect-src 'self'; base-uri 'none'; form-action "
+                            "'none'; frame-ancestors 'none'\r\n"));
+  const std::string html = answer.substr(answer.find("\r\n\r\n") + 4);
+  EXPECT_THAT(html, AllOf(StartsWith("<!doctype html>"), HasSubstr("</html>\n"),
+                          HasSubstr("class Scrape"), HasSubstr("color-scheme: light dark"),
+                          Not(HasSubstr("/* scripts */")), Not(HasSubstr("/* page.css */"))));
+  for (const char* element : {"<script>", "</script>", "<style>", "</style>"}) {
+    const size_t first = html.find(element);
+    ASSERT_NE(first, std::string::npos) << element;
+    EXPECT_EQ(html.find(element, first + 1), std::string::npos) << element;
+  }
+  // The name space of SVG is the only address, and is never asked.
+  std::string rest = html;
+  for (const std::string name : {"http://www.w3.org/2000/svg"}) {
+    for (size_t at; (at = rest.find(name)) != std::string::npos;) rest.erase(at, name.size());
+  }
+  EXPECT_THAT(rest, AllOf(Not(HasSubstr("http:")), Not(HasSubstr("https:")),
+                          Not(HasSubstr("src=")), Not(HasSubstr("onclick"))));
+  EXPECT_THAT(Get(listener->port(), "/metrics"),
+              HasSubstr("Content-Security-Policy: default-src 'none'"));
 }
 
 TEST_F(MetricsListenerTest, HealthzSaysWhyNot) {
