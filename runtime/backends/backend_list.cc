@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "runtime/backends/kernels/kernels_backend.h"
 #include "runtime/backends/onednn/onednn_backend.h"
 #include "runtime/backends/reference/reference_backend.h"
 
@@ -10,6 +11,7 @@ namespace paramd {
 absl::Span<const Backend* const> AllBackends() {
   static const std::array kBackends = {
       &OnednnBackend(),
+      &KernelsBackend(),    // What oneDNN has no primitive for.
       &ReferenceBackend(),  // The last one accepts everything.
   };
   return kBackends;

@@ -184,6 +184,7 @@ std::string_view OpName(const OpParams& params) {
           [](const WhereParams&) { return Name("where"); },
           [](const ReorderParams&) { return Name("reorder"); },
           [](const NamedParams& named) { return Name(named.op); },
+          [](const AttentionParams&) { return Name("attention"); },
       },
       params);
 }

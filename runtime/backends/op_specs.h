@@ -61,7 +61,7 @@ enum class ActivationKind : uint8_t {
   kElu,          // alpha
   kHardSigmoid,  // max(0, min(1, alpha x + beta))
   kHardSwish,    // x hardsigmoid(x; 1/6, 1/2)
-  kSilu,         // x sigmoid(x)
+  kSilu,         // x sigmoid(alpha x)
   kGeluErf,
   kGeluTanh,
   kSoftplus,
@@ -186,6 +186,20 @@ struct LayerNormParams {
   float epsilon = 1e-5f;
 };
 
+// y = softmax(scale q k^T, masked) v, a product for each batch and head. inputs {q [B, H, rows, D],
+// k [B, H, keys, D], v [B, H, keys, E], mask or absent, keep bool or absent}; outputs {y [B, H,
+// rows, E]}; or all without B. Batches, heads and the two masks over [B, H, rows, keys] broadcast.
+struct AttentionParams {
+  float scale = 1;
+  // Dimension i above is the operand's dimension perm[i]; dimension i of the output that is
+  // written is y's dimension y_perm[i]: a Transpose's perm, each. Empty: as above.
+  std::vector<int> q_perm, k_perm, v_perm, y_perm;
+  // Where keep is false (drop: true) the score is `fill`; the mask is added after that.
+  bool drop = false;
+  float fill = 0;
+  bool zero_nan = false;  // Rows whose softmax is NaN give zeros.
+};
+
 // inputs {a, b, ...}; outputs {y}.
 struct ConcatParams {
   int axis = 0;
@@ -244,7 +258,7 @@ using OpParams =
     std::variant<ConvParams, MatMulParams, PoolParams, UnaryParams, BinaryParams, SoftmaxParams,
                  ReduceParams, LrnParams, BatchNormParams, LayerNormParams, ConcatParams,
                  TransposeParams, ReshapeParams, SliceParams, GatherParams, CastParams, PadParams,
-                 ExpandParams, WhereParams, ReorderParams, NamedParams>;
+                 ExpandParams, WhereParams, ReorderParams, NamedParams, AttentionParams>;
 
 struct OpSpec {
   OpParams params;

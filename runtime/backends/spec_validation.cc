@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "runtime/backends/attention_shape.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
 
@@ -67,6 +68,7 @@ Arity ArityOf(const OpSpec& spec) {
   if (std::holds_alternative<BatchNormParams>(p)) return {5, 5};
   if (std::holds_alternative<LayerNormParams>(p)) return {2, 3};
   if (std::holds_alternative<WhereParams>(p)) return {3, 3};
+  if (std::holds_alternative<AttentionParams>(p)) return {3, 5};
   if (std::holds_alternative<ConcatParams>(p)) {
     // Any number: those before the first operand that a post-op names.
     const int own = AddOperandMin(spec);
@@ -512,6 +514,14 @@ absl::Status Check(const OpSpec& spec, const ReorderParams&) {
                ", expected equal types or f32 and bf16");
   }
   return SameShape(spec, Out(spec, 0).shape, In(spec, 0).shape);
+}
+
+absl::Status Check(const OpSpec& spec, const AttentionParams& attention) {
+  if (!spec.post_ops.empty()) return Bad(spec, "takes no post-ops");
+  if (const Operand* keep = InputOrNull(spec, 4); keep != nullptr) {
+    PARAMD_RETURN_IF_ERROR(SameType(spec, keep->dtype, DType::kBool, "input 4"));
+  }
+  return AttentionShapeOf(spec, attention).status();
 }
 
 // The reference's row checks the rest; no other backend has these.

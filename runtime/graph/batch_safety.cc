@@ -175,6 +175,7 @@ class Proof {
     if (op == "Slice") return VisitSlice(node);
     if (op == "Pad") return VisitPad(node);
     if (op == "Gather") return VisitGather(node);
+    if (op == "Attention") return VisitAttention(node);
     const OpRow* row = FindOp(node.domain, op, node.opset);
     if (row != nullptr && IsElementwise(op)) return VisitElementwise(node);
     return "has no rule";
@@ -456,6 +457,16 @@ class Proof {
     if (data == Kind::kRows) return AxisIsInside(node, 0);
     // A table looked up: the indices' first dimension leads only along axis 0.
     return AxisIsInside(node, 0).empty() ? "puts the table before the batch" : "";
+  }
+
+  // Queries meet keys within a row where the first dimension of each is the batch
+  // and stays the first: all sums are over other dimensions.
+  std::string VisitAttention(const Node& node) const {
+    for (const char* key : {"qPerm", "kPerm", "vPerm", "yPerm"}) {
+      const std::vector<int64_t> perm = node.GetInts(key);
+      if (!perm.empty() && perm[0] != 0) return "moves the batch";
+    }
+    return VisitElementwise(node);
   }
 
   const Graph& graph_;

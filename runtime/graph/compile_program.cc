@@ -322,6 +322,8 @@ class ProgramCompiler {
       if (inferred_.type(value).dtype != DType::kF32) continue;
       // What follows from shapes alone stays f32 as parameters do.
       if (inferred_.value(value) != nullptr) continue;
+      // So does a mask: the least float that hides a key is infinite in bf16.
+      if (i > 2 && std::holds_alternative<AttentionParams>(spec.params)) continue;
       operand.dtype = DType::kBF16;
       changed = true;
     }

@@ -22,6 +22,8 @@ bool Robust(ActivationKind kind) {
 struct UseOf {
   Bf16Use operator()(const ConvParams&) const { return Bf16Use::kGains; }
   Bf16Use operator()(const MatMulParams&) const { return Bf16Use::kGains; }
+  // Scores and sums are f32 inside; operands come and results go as they are.
+  Bf16Use operator()(const AttentionParams&) const { return Bf16Use::kFollows; }
   Bf16Use operator()(const PoolParams&) const { return Bf16Use::kFollows; }
   Bf16Use operator()(const ConcatParams&) const { return Bf16Use::kFollows; }
   Bf16Use operator()(const ReshapeParams&) const { return Bf16Use::kFollows; }

@@ -20,7 +20,8 @@ void AddCases(std::vector<Case>* cases, std::string_view name, const CaseOptions
 
 std::vector<Case> AllCases() {
   std::vector<Case> all;
-  for (auto* family : {&WindowCases, &MatMulCases, &ElementwiseCases, &RowCases, &MovementCases}) {
+  for (auto* family : {&WindowCases, &MatMulCases, &AttentionCases, &ElementwiseCases, &RowCases,
+                       &MovementCases}) {
     std::vector<Case> cases = (*family)();
     all.insert(all.end(), std::make_move_iterator(cases.begin()),
                std::make_move_iterator(cases.end()));

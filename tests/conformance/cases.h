@@ -63,6 +63,7 @@ void AddCases(std::vector<Case>* cases, std::string_view name, const CaseOptions
 
 std::vector<Case> WindowCases();  // Convolution and pooling.
 std::vector<Case> MatMulCases();
+std::vector<Case> AttentionCases();
 std::vector<Case> ElementwiseCases();  // Unary, binary, where, cast.
 std::vector<Case> RowCases();          // Softmax, reductions, normalisations.
 std::vector<Case> MovementCases();

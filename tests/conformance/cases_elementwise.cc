@@ -35,7 +35,7 @@ void AddUnary(std::vector<Case>* cases) {
       {kElu, 0.9f},
       {kHardSigmoid, 0.2f, 0.5f},
       {kHardSwish},
-      {kSilu},
+      {kSilu, 1.702f},
       {kGeluErf},
       {kGeluTanh},
       {kSoftplus},

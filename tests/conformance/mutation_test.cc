@@ -90,6 +90,9 @@ class Mutator {
   void Params(SliceParams& p) { BendOne(p.starts, p.steps); }
   void Params(GatherParams& p) { Bend(p.axis); }
   void Params(PadParams& p) { BendOne(p.pads_begin, p.pads_end); }
+  void Params(AttentionParams& p) {
+    BendOne(p.q_perm, p.k_perm, p.v_perm, p.y_perm, p.drop, p.zero_nan);
+  }
   template <typename Other>
   void Params(Other&) {}
 

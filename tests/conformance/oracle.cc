@@ -87,7 +87,7 @@ double Activate(ActivationKind kind, double alpha, double beta, double x) {
     case ActivationKind::kHardSwish:
       return x * std::max(0.0, std::min(1.0, x / 6 + 0.5));
     case ActivationKind::kSilu:
-      return x * sigmoid(x);
+      return x * sigmoid(alpha * x);
     case ActivationKind::kGeluErf:
       return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
     case ActivationKind::kGeluTanh:
@@ -351,6 +351,47 @@ Numbers Run(const Context& c, const LayerNormParams& p) {
     Along(c.x(), y, axes, [&](const Index& i) { squares += std::pow(c.at(0, i) - mean, 2); });
     const double normal = (c.at(0, y) - mean) / std::sqrt(squares / count + p.epsilon);
     return normal * c.spread(1, y) + (c.has(2) ? c.spread(2, y) : 0);
+  });
+}
+
+Numbers Run(const Context& c, const AttentionParams& p) {
+  const auto rank = static_cast<size_t>(c.y().rank());
+  const size_t row = rank - 2, column = rank - 1;
+  // The operand's own index of [..., row, column] of what it stands for.
+  const auto number = [&](size_t input, const std::vector<int>& perm, const Index& index) {
+    Index own(rank);
+    for (size_t i = 0; i < rank; ++i) own[static_cast<size_t>(perm[i])] = index[i];
+    return c.spread(input, own);
+  };
+  const int64_t size = c.shape(0).dim(p.q_perm[column]), keys = c.shape(2).dim(p.v_perm[row]);
+  return c.Each([&](const Index& output) {
+    Index y(rank);
+    for (size_t i = 0; i < rank; ++i) y[static_cast<size_t>(p.y_perm[i])] = output[i];
+    Numbers scores;
+    for (int64_t t = 0; t < keys; ++t) {
+      double sum = 0;
+      for (int64_t d = 0; d < size; ++d) {
+        Index q = y, k = y;
+        q[column] = k[column] = d;
+        k[row] = t;
+        sum += number(0, p.q_perm, q) * number(1, p.k_perm, k);
+      }
+      Index at = y;
+      at[column] = t;
+      double score = sum * p.scale;
+      if (c.has(4) && (c.spread(4, at) != 0) == p.drop) score = p.fill;
+      scores.push_back(score + (c.has(3) ? c.spread(3, at) : 0));
+    }
+    const double most = *std::max_element(scores.begin(), scores.end());
+    double weights = 0, value = 0;
+    for (int64_t t = 0; t < keys; ++t) {
+      Index v = y;
+      v[row] = t;
+      const double weight = std::exp(scores[static_cast<size_t>(t)] - most);
+      weights += weight;
+      value += weight * number(2, p.v_perm, v);
+    }
+    return value / weights;
   });
 }
 

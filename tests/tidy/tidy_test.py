@@ -21,6 +21,7 @@ RUNTIME = GRAPH | {
     "runtime/loading",
     "runtime/backends/reference",
     "runtime/backends/onednn",
+    "runtime/backends/kernels",
 }
 SERVER = {
     "server/config",
@@ -38,9 +39,10 @@ MAY_INCLUDE = {
     "runtime/tensor": TENSOR,
     "runtime/params": PARAMS,
     "runtime/checkpoints": CHECKPOINTS,
-    "runtime/backends": BACKENDS | {"runtime/backends/reference", "runtime/backends/onednn"},  # backend_list.
+    "runtime/backends": BACKENDS | {"runtime/backends/reference", "runtime/backends/onednn", "runtime/backends/kernels"},  # backend_list.
     "runtime/backends/reference": BACKENDS,
     "runtime/backends/onednn": BACKENDS,
+    "runtime/backends/kernels": BACKENDS,
     # The reference defines what folding must give.
     "runtime/graph": GRAPH | {"runtime/backends/reference"},
     "runtime/loading": RUNTIME,

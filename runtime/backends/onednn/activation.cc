@@ -32,7 +32,7 @@ absl::StatusOr<std::vector<EltwiseStep>> EltwiseSteps(ActivationKind kind, float
     case ActivationKind::kHardSwish:
       return Steps{{algorithm::eltwise_hardswish, 1.0f / 6, 0.5f}};
     case ActivationKind::kSilu:
-      return Steps{{algorithm::eltwise_swish, 1, 0}};
+      return Steps{{algorithm::eltwise_swish, alpha, 0}};
     case ActivationKind::kGeluErf:
       return Steps{{algorithm::eltwise_gelu_erf, 0, 0}};
     case ActivationKind::kGeluTanh:

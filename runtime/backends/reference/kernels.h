@@ -45,6 +45,7 @@ struct KernelPlan {
   int in_place_input = -1;
 };
 
+absl::StatusOr<KernelPlan> CompileKernel(const OpSpec& spec, const AttentionParams& params);
 absl::StatusOr<KernelPlan> CompileKernel(const OpSpec& spec, const BatchNormParams& params);
 absl::StatusOr<KernelPlan> CompileKernel(const OpSpec& spec, const CastParams& params);
 absl::StatusOr<KernelPlan> CompileKernel(const OpSpec& spec, const ConcatParams& params);

@@ -56,7 +56,7 @@ absl::StatusOr<Kernel> FloatUnary(const UnaryParams& params, DType dtype, int64_
     case ActivationKind::kHardSwish:
       return Map<T>(n, [](T x) { return x * Clamp<T>(x / 6 + T{0.5}, 0, 1); });
     case ActivationKind::kSilu:
-      return Map<T>(n, [](T x) { return x * Sigmoid(x); });
+      return Map<T>(n, [alpha](T x) { return x * Sigmoid(alpha * x); });
     case ActivationKind::kGeluErf:
       return Map<T>(n, [](T x) { return T{0.5} * x * (1 + std::erf(x * T(M_SQRT1_2))); });
     case ActivationKind::kGeluTanh:

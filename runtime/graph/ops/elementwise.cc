@@ -53,6 +53,9 @@ absl::StatusOr<OpRow::Lowered> LowerUnary(const InferContext& context, const Typ
       params.alpha = node.GetFloat("alpha", 0.2f);
       params.beta = node.GetFloat("beta", 0.5f);
       break;
+    case Kind::kSilu:
+      params.alpha = node.GetFloat("alpha", 1);
+      break;
     case Kind::kSelu:
       params.alpha = node.GetFloat("alpha", 1.67326319217681884765625f);
       params.beta = node.GetFloat("gamma", 1.05070102214813232421875f);

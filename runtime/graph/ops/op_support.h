@@ -40,6 +40,7 @@ absl::Span<const OpRow> RecurrentOps();
 absl::Span<const OpRow> NormalizationOps();
 absl::Span<const OpRow> SignalOps();
 absl::Span<const OpRow> DynamicOps();
+absl::Span<const OpRow> AttentionOps();
 
 bool HasInput(const InferContext& context, int i);
 // Null where the input is absent or of unknown rank.

@@ -98,7 +98,7 @@ bool FoldNorm(Graph& graph, NodeId into, NodeId norm_id, const Linear& linear) {
   return true;
 }
 
-// y * c, one number per output.
+// y * c, one number per output, or one for all.
 bool FoldScale(Graph& graph, NodeId into, NodeId mul_id, const Linear& linear) {
   const Node& node = graph.node(into);
   const Node& mul = graph.node(mul_id);
@@ -107,7 +107,9 @@ bool FoldScale(Graph& graph, NodeId into, NodeId mul_id, const Linear& linear) {
   const Constant w = *ConstantOf(graph, node.inputs[1]);
   const auto& y = graph.value(node.outputs[0]).type.shape;
   if (scale == nullptr || scale->dtype != w.dtype || !FoldableDType(w.dtype)) return false;
-  if (!IsPerAxis(scale->shape, 1, static_cast<int>(y->size()), linear.outputs)) return false;
+  const int rank = static_cast<int>(y->size());
+  const bool one = scale->shape.elements() == 1 && scale->shape.rank() <= rank;
+  if (!one && !IsPerAxis(scale->shape, 1, rank, linear.outputs)) return false;
   const ConstantId factor = graph.value(mul.inputs[side]).constant;
   const ConstantId weights = graph.value(node.inputs[1]).constant;
   const ConstantId bias = BiasConstant(graph, node);

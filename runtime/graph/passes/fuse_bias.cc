@@ -19,7 +19,9 @@ ValueId NewBias(Graph& graph, const Node& node, ValueId c, const std::string& ad
   const int axis = conv ? 1 : rank - 1;
   const Dim& outputs = (*y)[static_cast<size_t>(axis)];
   if (!outputs.known() || added->dtype != graph.value(node.outputs[0]).type.dtype) return kNone;
-  if (!IsPerAxis(added->shape, axis, rank, outputs.size)) return kNone;
+  const bool one =
+      added->shape.elements() == 1 && added->shape.rank() <= rank && IsFloat(added->dtype);
+  if (!one && !IsPerAxis(added->shape, axis, rank, outputs.size)) return kNone;
   const ConstantId held = graph.value(c).constant;
   const DType dtype = added->dtype;
   const Shape shape{outputs.size};
@@ -35,6 +37,10 @@ ValueId NewBias(Graph& graph, const Node& node, ValueId c, const std::string& ad
                       ParameterRole::kBias);
   }
   if (added->shape == shape) return c;
+  if (one) {  // The same number for every output.
+    return AddDerived(graph, StrCat(add_name, "/bias"), "add-vector/1", {held, held}, {1, 0}, dtype,
+                      shape, added->role);
+  }
   return AddDerived(graph, StrCat(add_name, "/bias"), "copy/1", {held}, {}, dtype, shape,
                     added->role);
 }

@@ -1,29 +1,42 @@
 #include "runtime/graph/ops/op_table.h"
-#include "runtime/graph/passes/pass_support.h"
 #include "runtime/graph/passes/passes.h"
+#include "runtime/graph/passes/pattern.h"
 
 namespace paramd {
+namespace {
+
+// x sigmoid(alpha x).
+bool TryFuse(Graph& graph, const PassIndex& index, NodeId id) {
+  Pattern outer(graph, index, id);
+  const Product product = FactorsOf(outer, graph.node(id).outputs[0]);
+  if (product.factors.size() != 2 || product.number != 1) return false;
+  for (size_t i = 0; i < 2; ++i) {
+    const ValueId x = product.factors[i];
+    Pattern pattern = outer;
+    const Node* sigmoid = pattern.Take(product.factors[1 - i], "Sigmoid");
+    if (sigmoid == nullptr) continue;
+    // Sigmoid may read x itself, which others read too, or a multiple of it.
+    Product inner;
+    inner.factors = {sigmoid->inputs[0]};
+    if (sigmoid->inputs[0] != x) inner = FactorsOf(pattern, sigmoid->inputs[0]);
+    if (inner.factors != std::vector<ValueId>{x} || !pattern.IsClosed()) continue;
+    FusedOp silu{.domain = kInternalDomain, .op = "Silu", .opset = 1, .inputs = {x}};
+    if (inner.number != 1) silu.attributes["alpha"] = static_cast<float>(inner.number);
+    ReplaceByOne(graph, pattern, std::move(silu));
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
 
 absl::StatusOr<int> FuseSilu(Graph& graph, const PassOptions&) {
   const PassIndex index(graph);
   int changes = 0;
   for (size_t n = 0; n < graph.nodes().size(); ++n) {
-    Node& sigmoid = graph.node(static_cast<NodeId>(n));
-    if (!Is(sigmoid, "Sigmoid") || !sigmoid.post_ops.empty()) continue;
-    const NodeId reader = index.OnlyReader(sigmoid.outputs[0]);
-    if (reader == kNone) continue;
-    Node& mul = graph.node(reader);
-    if (!Is(mul, "Mul") || !mul.post_ops.empty()) continue;
-    const ValueId other = mul.inputs[0] == sigmoid.outputs[0] ? mul.inputs[1] : mul.inputs[0];
-    if (other != sigmoid.inputs[0]) continue;
-    mul.domain = std::string(kInternalDomain);
-    mul.op = "Silu";
-    mul.opset = 1;
-    mul.inputs = {other};
-    mul.fused.push_back(sigmoid.name);
-    graph.value(sigmoid.outputs[0]).producer = kNone;
-    sigmoid.dead = true;
-    ++changes;
+    const Node& node = graph.nodes()[n];
+    if (!Is(node, "Mul") || !node.post_ops.empty()) continue;
+    changes += TryFuse(graph, index, static_cast<NodeId>(n)) ? 1 : 0;
   }
   return changes;
 }

@@ -9,18 +9,27 @@
 namespace paramd {
 namespace {
 
-// Constants first, for the others look at them; a bias before the batch-norm
-// that follows it and after the scale that it follows; activations once more
-// after residuals, for a chain that only then has one reader.
+// Constants first, for the others look at them; transposes out of the way before
+// what they may stand between; operators that are written out before their parts
+// go into others; a bias before the batch-norm that follows it and after the
+// scale that it follows; activations once more after residuals, for a chain that
+// only then has one reader.
 constexpr Pass kPasses[] = {
     {"fold-constants", FoldConstants},
     {"remove-identities", RemoveIdentities},
+    {"unflatten-transposes", UnflattenTransposes},
+    {"move-transposes", MoveTransposes},
+    {"remove-identities-after-transposes", RemoveIdentities},
+    {"fuse-gelu", FuseGelu},
+    {"fuse-silu", FuseSilu},
+    {"fuse-hard-swish", FuseHardSwish},
+    {"fuse-layer-norm", FuseLayerNorm},
+    {"fuse-attention", FuseAttention},
     {"fuse-pad-into-conv", FusePadIntoConv},
     {"fuse-transpose-into-matmul", FuseTransposeIntoMatMul},
     {"fuse-bias", FuseBias},
     {"fold-batch-norm", FoldBatchNorm},
     {"fuse-bias-after-batch-norm", FuseBias},
-    {"fuse-silu", FuseSilu},
     {"fuse-activations", FuseActivations},
     {"fuse-residuals", FuseResiduals},
     {"fuse-activations-after-residuals", FuseActivations},

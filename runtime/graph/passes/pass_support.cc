@@ -23,6 +23,14 @@ NodeId PassIndex::OnlyReader(ValueId id) const {
   return reader;
 }
 
+void PassIndex::ReaderChanged(ValueId id, NodeId before, NodeId after) {
+  const auto index = static_cast<size_t>(id);
+  if (index >= readers_.size()) return;
+  std::vector<NodeId>& readers = readers_[index];
+  std::erase(readers, before);
+  if (std::find(readers.begin(), readers.end(), after) == readers.end()) readers.push_back(after);
+}
+
 bool Is(const Node& node, std::string_view op) {
   return !node.dead && node.domain.empty() && node.op == op;
 }

@@ -22,6 +22,8 @@ class PassIndex {
   NodeId OnlyReader(ValueId id) const;
   bool IsOutput(ValueId id) const { return is_output_[static_cast<size_t>(id)]; }
   const std::vector<NodeId>& Readers(ValueId id) const { return readers_[static_cast<size_t>(id)]; }
+  // Tells it that `after` reads `id` now, instead of `before` or (kNone) as well.
+  void ReaderChanged(ValueId id, NodeId before, NodeId after);
 
  private:
   const Graph& graph_;

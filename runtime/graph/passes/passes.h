@@ -19,12 +19,26 @@ absl::StatusOr<int> FusePadIntoConv(Graph& graph, const PassOptions& options);
 // BatchNormalization, and a per-channel Mul, into the convolution or linear
 // operator before it: new weights and biases are derived, the checkpoint's stay.
 absl::StatusOr<int> FoldBatchNorm(Graph& graph, const PassOptions& options);
-// A per-output constant added to a Conv, MatMul or Gemm becomes its bias.
+// A constant for each output, or one for all, added to a Conv, MatMul or Gemm becomes its bias.
 absl::StatusOr<int> FuseBias(Graph& graph, const PassOptions& options);
 // A Transpose of the last two dimensions that only a MatMul reads.
 absl::StatusOr<int> FuseTransposeIntoMatMul(Graph& graph, const PassOptions& options);
-// x * Sigmoid(x) is Silu; one op instead of two.
+// Reshape to three dimensions, Transpose, Reshape back: one Transpose.
+absl::StatusOr<int> UnflattenTransposes(Graph& graph, const PassOptions& options);
+// Transposes go below elementwise operators and joins; two in a row become one,
+// or none.
+absl::StatusOr<int> MoveTransposes(Graph& graph, const PassOptions& options);
+// x Sigmoid(x) is Silu; with a factor inside, too.
 absl::StatusOr<int> FuseSilu(Graph& graph, const PassOptions& options);
+// Gelu written out, by Erf and by Tanh.
+absl::StatusOr<int> FuseGelu(Graph& graph, const PassOptions& options);
+// HardSwish and HardSigmoid written out by Add and Clip.
+absl::StatusOr<int> FuseHardSwish(Graph& graph, const PassOptions& options);
+// LayerNormalization written out, over the last dimensions.
+absl::StatusOr<int> FuseLayerNorm(Graph& graph, const PassOptions& options);
+// MatMul, masks, Softmax, MatMul, and the transposes around them: one op that
+// holds no more than some rows of scores.
+absl::StatusOr<int> FuseAttention(Graph& graph, const PassOptions& options);
 // An activation joins the node that makes its input, as a post-op.
 absl::StatusOr<int> FuseActivations(Graph& graph, const PassOptions& options);
 // An Add of two equal shapes joins the later of the nodes that make its operands.

@@ -54,6 +54,23 @@ const Case kCases[] = {
        b.Node("Flatten", {"p"}, {"y"});
      },
      ""},
+    {"attention_within_rows",
+     [](OnnxBuilder& b) {
+       b.Node("Transpose", {"i"}, {"t"}, {{"perm", Ints{0, 1, 3, 2}}});
+       b.Node("MatMul", {"i", "t"}, {"s"}).Node("Softmax", {"s"}, {"p"});
+       b.Node("MatMul", {"p", "i"}, {"y"});
+     },
+     ""},
+    {"attention_between_rows",
+     [](OnnxBuilder& b) {
+       b.Ints("heads", {3}, {0, 2, 2}).Node("Reshape", {"x", "heads"}, {"h"});
+       b.Node("Transpose", {"h"}, {"q"}, {{"perm", Ints{1, 0, 2}}});
+       b.Node("Transpose", {"h"}, {"k"}, {{"perm", Ints{1, 2, 0}}});
+       b.Node("MatMul", {"q", "k"}, {"s"}).Node("Softmax", {"s"}, {"p"});
+       b.Node("MatMul", {"p", "q"}, {"pv"});
+       b.Node("Transpose", {"pv"}, {"y"}, {{"perm", Ints{1, 0, 2}}});
+     },
+     "moves the batch"},
     {"resize_by_scales",
      [](OnnxBuilder& b) {
        b.Floats("s", {4}, {1, 1, 2, 2});

@@ -1,6 +1,5 @@
-#include "absl/strings/match.h"
-#include "runtime/graph/evaluate_op.h"
 #include "runtime/graph/passes/pass_list.h"
+#include "tests/runtime/graph/pass_testing.h"
 #include "tests/support/graph_testing.h"
 #include "tests/support/onnx_builder.h"
 #include "tests/support/status_testing.h"
@@ -11,129 +10,75 @@ namespace {
 using ::testing::HasSubstr;
 using Ints = std::vector<int64_t>;
 
-PassOptions Options() {
-  PassOptions options;
-  options.evaluate = ReferenceEvaluator();
-  return options;
-}
-
-// The graph's nodes alone, one a line, without the lines of inputs and outputs.
-std::string NodesText(const Graph& graph) {
-  const std::string text = ToText(graph);
-  std::string nodes;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = text.find('\n', at);
-    const std::string line = text.substr(at, end - at);
-    if (absl::StrContains(line, " = ")) nodes += line + "\n";
-    at = end + 1;
-  }
-  return nodes;
-}
-
-// Runs one pass over the model: its text afterwards, and the results before and
-// after on the same random inputs, which must agree.
-struct Outcome {
-  int changes = 0;
-  std::string text;
-};
-
-Outcome RunOne(const std::string& bytes, std::string_view pass,
-               const std::vector<Shape>& input_shapes) {
-  Outcome outcome;
-  auto model = ImportBytes(bytes);
-  EXPECT_OK(model.status());
-  if (!model.ok()) return outcome;
-  std::vector<Tensor> inputs;
-  for (size_t i = 0; i < input_shapes.size(); ++i) {
-    inputs.push_back(RandomTensor(input_shapes[i], static_cast<uint32_t>(100 + i)));
-  }
-  const auto before = RunGraph(model->graph(), *model->checkpoint, inputs);
-  EXPECT_OK(before.status());
-  const absl::StatusOr<int> changes = RunPass(model->graph(), pass, Options());
-  EXPECT_OK(changes.status());
-  if (!changes.ok() || !before.ok()) return outcome;
-  outcome.changes = *changes;
-  outcome.text = NodesText(model->graph());
-  const auto after = RunGraph(model->graph(), *model->checkpoint, inputs);
-  EXPECT_OK(after.status()) << outcome.text;
-  if (!after.ok()) return outcome;
-  for (size_t i = 0; i < before->size(); ++i) {
-    EXPECT_LE(RelativeError((*after)[i].view(), (*before)[i].view()), 1e-5)
-        << "output " << i << " of\n"
-        << outcome.text;
-  }
-  return outcome;
-}
-
 TEST(FoldConstants, ComputesWhatNodesMakeOfConstants) {
-  const Outcome outcome = RunOne(OnnxBuilder()
-                                     .Input("x", DType::kF32, {"N", "2"})
-                                     .Floats("a", {2}, {1, 2})
-                                     .Floats("b", {2}, {10, 20})
-                                     .Node("Mul", {"a", "b"}, {"c"})
-                                     .Node("Add", {"x", "c"}, {"y"})
-                                     .Output("y")
-                                     .Build(),
-                                 "fold-constants", {Shape{3, 2}});
+  const PassOutcome outcome = RunOne(OnnxBuilder()
+                                         .Input("x", DType::kF32, {"N", "2"})
+                                         .Floats("a", {2}, {1, 2})
+                                         .Floats("b", {2}, {10, 20})
+                                         .Node("Mul", {"a", "b"}, {"c"})
+                                         .Node("Add", {"x", "c"}, {"y"})
+                                         .Output("y")
+                                         .Build(),
+                                     "fold-constants", {Shape{3, 2}});
   EXPECT_EQ(outcome.text, "%4 \"y\" = Add(%2, \"c\" f32[2]{10,40}) : f32[N,2]\n");
 }
 
 TEST(FoldConstants, DescribesWhatIsMovedInTheCheckpoint) {
-  const Outcome outcome = RunOne(OnnxBuilder()
-                                     .Input("x", DType::kF32, {"N", "20"})
-                                     .RandomFloats("w", {30, 20}, 1)
-                                     .Ints("s", {2}, {20, 30})
-                                     .Node("Transpose", {"w"}, {"wt"}, {{"perm", Ints{1, 0}}})
-                                     .Node("Reshape", {"wt", "s"}, {"wr"})
-                                     .Node("MatMul", {"x", "wr"}, {"y"})
-                                     .Output("y")
-                                     .Build(),
-                                 "fold-constants", {Shape{3, 20}});
+  const PassOutcome outcome = RunOne(OnnxBuilder()
+                                         .Input("x", DType::kF32, {"N", "20"})
+                                         .RandomFloats("w", {30, 20}, 1)
+                                         .Ints("s", {2}, {20, 30})
+                                         .Node("Transpose", {"w"}, {"wt"}, {{"perm", Ints{1, 0}}})
+                                         .Node("Reshape", {"wt", "s"}, {"wr"})
+                                         .Node("MatMul", {"x", "wr"}, {"y"})
+                                         .Output("y")
+                                         .Build(),
+                                     "fold-constants", {Shape{3, 20}});
   EXPECT_EQ(outcome.text, "%5 \"y\" = MatMul(%2, weight copy/1(\"wt\") f32[20,30]) : f32[N,30]\n");
 }
 
 TEST(FoldConstants, LeavesAnOutputToANode) {
-  const Outcome outcome = RunOne(OnnxBuilder()
-                                     .Input("x", DType::kF32, {"N"})
-                                     .Floats("a", {2}, {1, 2})
-                                     .Node("Exp", {"a"}, {"y"})
-                                     .Node("Relu", {"x"}, {"z"})
-                                     .Output("y")
-                                     .Output("z")
-                                     .Build(),
-                                 "fold-constants", {Shape{3}});
+  const PassOutcome outcome = RunOne(OnnxBuilder()
+                                         .Input("x", DType::kF32, {"N"})
+                                         .Floats("a", {2}, {1, 2})
+                                         .Node("Exp", {"a"}, {"y"})
+                                         .Node("Relu", {"x"}, {"z"})
+                                         .Output("y")
+                                         .Output("z")
+                                         .Build(),
+                                     "fold-constants", {Shape{3}});
   EXPECT_EQ(outcome.changes, 0);
 }
 
 TEST(RemoveIdentities, DropsWhatHandsOnItsInput) {
-  const Outcome outcome = RunOne(OnnxBuilder()
-                                     .Input("x", DType::kF32, {"N", "4"})
-                                     .Ints("same", {2}, {0, 4})
-                                     .Node("Dropout", {"x"}, {"a"})
-                                     .Node("Identity", {"a"}, {"b"})
-                                     .Node("Relu", {"b"}, {"c"})
-                                     .Node("Reshape", {"c", "same"}, {"d"})
-                                     .Node("Cast", {"d"}, {"e"}, {{"to", int64_t{1}}})
-                                     .Node("Flatten", {"e"}, {"f"})
-                                     .Node("Transpose", {"f"}, {"g"}, {{"perm", Ints{0, 1}}})
-                                     .Node("Sum", {"g"}, {"y"})
-                                     .Output("y")
-                                     .Build(),
-                                 "remove-identities", {Shape{3, 4}});
+  const PassOutcome outcome = RunOne(OnnxBuilder()
+                                         .Input("x", DType::kF32, {"N", "4"})
+                                         .Ints("same", {2}, {0, 4})
+                                         .Node("Dropout", {"x"}, {"a"})
+                                         .Node("Identity", {"a"}, {"b"})
+                                         .Node("Relu", {"b"}, {"c"})
+                                         .Node("Reshape", {"c", "same"}, {"d"})
+                                         .Node("Cast", {"d"}, {"e"}, {{"to", int64_t{1}}})
+                                         .Node("Flatten", {"e"}, {"f"})
+                                         .Node("Transpose", {"f"}, {"g"}, {{"perm", Ints{0, 1}}})
+                                         .Node("Sum", {"g"}, {"y"})
+                                         .Output("y")
+                                         .Build(),
+                                     "remove-identities", {Shape{3, 4}});
   EXPECT_EQ(outcome.text, "%9 \"c\" = Relu(%1) : f32[N,4]\n");
 }
 
 TEST(RemoveIdentities, KeepsCopiesThatAreHandedOut) {
-  const Outcome outcome = RunOne(OnnxBuilder()
-                                     .Input("x", DType::kF32, {"N"})
-                                     .Node("Identity", {"x"}, {"y"})
-                                     .Node("Relu", {"x"}, {"r"})
-                                     .Node("Identity", {"r"}, {"z"})
-                                     .Output("y")
-                                     .Output("r")
-                                     .Output("z")
-                                     .Build(),
-                                 "remove-identities", {Shape{3}});
+  const PassOutcome outcome = RunOne(OnnxBuilder()
+                                         .Input("x", DType::kF32, {"N"})
+                                         .Node("Identity", {"x"}, {"y"})
+                                         .Node("Relu", {"x"}, {"r"})
+                                         .Node("Identity", {"r"}, {"z"})
+                                         .Output("y")
+                                         .Output("r")
+                                         .Output("z")
+                                         .Build(),
+                                     "remove-identities", {Shape{3}});
   EXPECT_EQ(outcome.changes, 0);
 }
 
@@ -145,7 +90,7 @@ TEST(FusePadIntoConv, AddsZerosToTheConvolutionsOwnPads) {
       .Node("Pad", {"x", "pads"}, {"p"})
       .Node("Conv", {"p", "w"}, {"y"}, {{"pads", Ints{1, 0, 0, 0}}})
       .Output("y");
-  const Outcome outcome = RunOne(builder.Build(), "fuse-pad-into-conv", {Shape{2, 2, 6, 6}});
+  const PassOutcome outcome = RunOne(builder.Build(), "fuse-pad-into-conv", {Shape{2, 2, 6, 6}});
   EXPECT_EQ(outcome.text,
             "%4 \"y\" = Conv(%2, weight \"w\" f32[3,2,3,3]) {pads=[2,2,0,1]} : f32[N,3,6,7]\n");
 }
@@ -182,7 +127,7 @@ TEST(FoldBatchNorm, DerivesTheConvolutionsWeightsAndBias) {
       .RandomFloats("b", {3}, 2)
       .Node("Conv", {"x", "w", "b"}, {"c"});
   AddNorm(builder, "c", "y", 3).Output("y");
-  const Outcome outcome = RunOne(builder.Build(), "fold-batch-norm", {Shape{2, 2, 6, 6}});
+  const PassOutcome outcome = RunOne(builder.Build(), "fold-batch-norm", {Shape{2, 2, 6, 6}});
   EXPECT_EQ(outcome.text,
             "%8 \"c\" = Conv(%6, weight bn-weight/1(\"w\", \"scale\", \"var\"; 0.125,0) "
             "f32[3,2,3,3], bias bn-bias/1(\"scale\", \"shift\", \"mean\", \"var\", \"b\"; 0.125,1) "
@@ -198,7 +143,7 @@ TEST(FoldBatchNorm, KnowsGemmsTransposeAlphaAndBeta) {
         .Node("Gemm", {"x", "w", "b"}, {"g"},
               {{"transB", transposed}, {"alpha", 0.5f}, {"beta", 2.0f}});
     AddNorm(builder, "g", "y", 3).Output("y");
-    const Outcome outcome = RunOne(builder.Build(), "fold-batch-norm", {Shape{5, 4}});
+    const PassOutcome outcome = RunOne(builder.Build(), "fold-batch-norm", {Shape{5, 4}});
     EXPECT_EQ(outcome.changes, 1);
     EXPECT_THAT(outcome.text, HasSubstr(transposed != 0 ? "; 0.125,0)" : "; 0.125,1)"));
     EXPECT_THAT(outcome.text, HasSubstr("beta=1"));
@@ -219,7 +164,7 @@ TEST(FoldBatchNorm, TakesAScaleAndTheBiasPassWhatIsAddedToIt) {
   EXPECT_EQ(RunOne(builder.Build(), "fold-batch-norm", {Shape{2, 2, 6, 6}}).changes, 1);
   auto model = ImportBytes(builder.Build());
   ASSERT_OK(model.status());
-  ASSERT_OK(RunPasses(model->graph(), Options()).status());
+  ASSERT_OK(RunPasses(model->graph(), TestPassOptions()).status());
   EXPECT_EQ(NodesText(model->graph()),
             "%7 \"c\" = Conv(%4, weight scale-axis/1(\"w\", \"s\"; 0) f32[3,2,3,3], bias "
             "add-vector/1(bias scale-axis/1(\"b\", \"s\"; 0) f32[3], \"t\"; 1,1) f32[3]) : "
@@ -236,37 +181,61 @@ TEST(FoldBatchNorm, LeavesAConvolutionThatIsReadTwice) {
 }
 
 TEST(FuseBias, MakesABiasOfWhatIsAddedPerOutput) {
-  const Outcome outcome = RunOne(OnnxBuilder()
-                                     .Input("x", DType::kF32, {"N", "5", "4"})
-                                     .RandomFloats("w", {4, 3}, 1)
-                                     .Floats("b", {3}, {1, 2, 3})
-                                     .Node("MatMul", {"x", "w"}, {"m"})
-                                     .Node("Add", {"b", "m"}, {"y"})
-                                     .Output("y")
-                                     .Build(),
-                                 "fuse-bias", {Shape{2, 5, 4}});
+  const PassOutcome outcome = RunOne(OnnxBuilder()
+                                         .Input("x", DType::kF32, {"N", "5", "4"})
+                                         .RandomFloats("w", {4, 3}, 1)
+                                         .Floats("b", {3}, {1, 2, 3})
+                                         .Node("MatMul", {"x", "w"}, {"m"})
+                                         .Node("Add", {"b", "m"}, {"y"})
+                                         .Output("y")
+                                         .Build(),
+                                     "fuse-bias", {Shape{2, 5, 4}});
   EXPECT_EQ(outcome.text,
             "%4 \"m\" = paramd.MatMul(%2, weight \"w\" f32[4,3], bias \"b\" f32[3]{1,2,3}) : "
             "f32[N,5,3]\n");
 }
 
 TEST(FuseBias, LeavesWhatIsNotOnePerOutput) {
-  for (const Ints& shape : {Ints{1}, Ints{5, 1}, Ints{5, 3}}) {
-    const Outcome outcome = RunOne(OnnxBuilder()
-                                       .Input("x", DType::kF32, {"N", "5", "4"})
-                                       .RandomFloats("w", {4, 3}, 1)
-                                       .RandomFloats("b", shape, 2)
-                                       .Node("MatMul", {"x", "w"}, {"m"})
-                                       .Node("Add", {"b", "m"}, {"y"})
-                                       .Output("y")
-                                       .Build(),
-                                   "fuse-bias", {Shape{2, 5, 4}});
+  for (const Ints& shape : {Ints{5, 1}, Ints{5, 3}, Ints{1, 1, 1, 1}}) {
+    const PassOutcome outcome = RunOne(OnnxBuilder()
+                                           .Input("x", DType::kF32, {"N", "5", "4"})
+                                           .RandomFloats("w", {4, 3}, 1)
+                                           .RandomFloats("b", shape, 2)
+                                           .Node("MatMul", {"x", "w"}, {"m"})
+                                           .Node("Add", {"b", "m"}, {"y"})
+                                           .Output("y")
+                                           .Build(),
+                                       "fuse-bias", {Shape{2, 5, 4}});
     EXPECT_EQ(outcome.changes, 0);
   }
 }
 
+// PaddlePaddle's learned affine blocks: one number for all channels.
+TEST(FuseBias, AndScalesOfOneNumberGoIntoAConvolution) {
+  for (const bool biased : {false, true}) {
+    OnnxBuilder builder;
+    builder.Input("x", DType::kF32, {"N", "2", "6", "6"})
+        .RandomFloats("w", {3, 2, 3, 3}, 1)
+        .RandomFloats("b", {3}, 2)
+        .Floats("s", {1}, {2.5f})
+        .Floats("t", {1}, {-0.5f})
+        .Node("Conv",
+              biased ? std::vector<std::string>{"x", "w", "b"} : std::vector<std::string>{"x", "w"},
+              {"c"})
+        .Node("Mul", {"s", "c"}, {"m"})
+        .Node("Add", {"m", "t"}, {"y"})
+        .Output("y");
+    const PassOutcome outcome =
+        RunPassesOn(builder.Build(), {"fold-batch-norm", "fuse-bias-after-batch-norm"},
+                    {{Shape{2, 2, 6, 6}}, {Shape{1, 2, 6, 6}}});
+    EXPECT_EQ(outcome.changes, 2);
+    EXPECT_THAT(outcome.text, HasSubstr("\"c\" = Conv(%4, weight scale-axis/1("));
+    EXPECT_EQ(std::count(outcome.text.begin(), outcome.text.end(), '\n'), 1) << outcome.text;
+  }
+}
+
 TEST(FuseTransposeIntoMatMul, SwapsTheLastTwoDimensions) {
-  const Outcome outcome =
+  const PassOutcome outcome =
       RunOne(OnnxBuilder()
                  .Input("q", DType::kF32, {"N", "2", "5", "4"})
                  .Input("k", DType::kF32, {"N", "2", "5", "4"})
@@ -278,29 +247,18 @@ TEST(FuseTransposeIntoMatMul, SwapsTheLastTwoDimensions) {
   EXPECT_EQ(outcome.text, "%3 \"y\" = paramd.MatMul(%0, %1) {transB=1} : f32[N,2,5,5]\n");
 }
 
-TEST(FuseSilu, MakesOneOpOfTwo) {
-  const Outcome outcome = RunOne(OnnxBuilder()
-                                     .Input("x", DType::kF32, {"N"})
-                                     .Node("Sigmoid", {"x"}, {"s"})
-                                     .Node("Mul", {"s", "x"}, {"y"})
-                                     .Output("y")
-                                     .Build(),
-                                 "fuse-silu", {Shape{7}});
-  EXPECT_EQ(outcome.text, "%2 \"y\" = paramd.Silu(%0) : f32[N]\n");
-}
-
 TEST(FuseActivations, AppendsThemToTheOperatorBefore) {
-  const Outcome outcome = RunOne(OnnxBuilder()
-                                     .Input("x", DType::kF32, {"N", "4"})
-                                     .RandomFloats("w", {4, 3}, 1)
-                                     .Floats("low", {}, {-0.25})
-                                     .Node("Gemm", {"x", "w"}, {"g"})
-                                     .Node("Clip", {"g", "low"}, {"c"})
-                                     .Node("LeakyRelu", {"c"}, {"l"}, {{"alpha", 0.5f}})
-                                     .Node("Tanh", {"l"}, {"y"})
-                                     .Output("y")
-                                     .Build(),
-                                 "fuse-activations", {Shape{5, 4}});
+  const PassOutcome outcome = RunOne(OnnxBuilder()
+                                         .Input("x", DType::kF32, {"N", "4"})
+                                         .RandomFloats("w", {4, 3}, 1)
+                                         .Floats("low", {}, {-0.25})
+                                         .Node("Gemm", {"x", "w"}, {"g"})
+                                         .Node("Clip", {"g", "low"}, {"c"})
+                                         .Node("LeakyRelu", {"c"}, {"l"}, {{"alpha", 0.5f}})
+                                         .Node("Tanh", {"l"}, {"y"})
+                                         .Output("y")
+                                         .Build(),
+                                     "fuse-activations", {Shape{5, 4}});
   EXPECT_EQ(outcome.changes, 3);
   EXPECT_THAT(outcome.text, HasSubstr("+clip(-0.25,3.40282347e+38) +leaky_relu(0.5,0) +tanh"));
 }
@@ -320,17 +278,17 @@ TEST(FuseActivations, LeavesAValueThatIsReadTwiceOrHandedOut) {
 }
 
 TEST(FuseResiduals, JoinsTheLaterOfTwoConvolutions) {
-  const Outcome outcome = RunOne(OnnxBuilder()
-                                     .Input("x", DType::kF32, {"N", "2", "6", "6"})
-                                     .RandomFloats("v", {3, 2, 1, 1}, 1)
-                                     .RandomFloats("w", {3, 2, 1, 1}, 2)
-                                     .Node("Conv", {"x", "v"}, {"a"})
-                                     .Node("Conv", {"x", "w"}, {"b"})
-                                     .Node("Add", {"a", "b"}, {"s"})
-                                     .Node("Relu", {"s"}, {"y"})
-                                     .Output("y")
-                                     .Build(),
-                                 "fuse-residuals", {Shape{2, 2, 6, 6}});
+  const PassOutcome outcome = RunOne(OnnxBuilder()
+                                         .Input("x", DType::kF32, {"N", "2", "6", "6"})
+                                         .RandomFloats("v", {3, 2, 1, 1}, 1)
+                                         .RandomFloats("w", {3, 2, 1, 1}, 2)
+                                         .Node("Conv", {"x", "v"}, {"a"})
+                                         .Node("Conv", {"x", "w"}, {"b"})
+                                         .Node("Add", {"a", "b"}, {"s"})
+                                         .Node("Relu", {"s"}, {"y"})
+                                         .Output("y")
+                                         .Build(),
+                                     "fuse-residuals", {Shape{2, 2, 6, 6}});
   EXPECT_EQ(outcome.changes, 1);
   EXPECT_THAT(outcome.text, HasSubstr("\"b\" = Conv(%2, weight \"w\""));
   EXPECT_THAT(outcome.text, HasSubstr(", %3) +add(2) : f32[N,3,6,6]"));
@@ -361,7 +319,7 @@ TEST(Passes, MakeOneOpOfConvolutionNormResidualAndActivation) {
   std::vector<Tensor> inputs;
   inputs.push_back(RandomTensor(Shape{2, 3, 6, 6}, 5));
   ASSERT_OK_AND_ASSIGN(const auto before, RunGraph(model->graph(), *model->checkpoint, inputs));
-  ASSERT_OK(RunPasses(model->graph(), Options()).status());
+  ASSERT_OK(RunPasses(model->graph(), TestPassOptions()).status());
   ASSERT_EQ(model->graph().nodes().size(), 1u) << ToText(model->graph());
   EXPECT_THAT(ToText(model->graph()), HasSubstr("+add(3) +relu"));
   EXPECT_THAT(model->graph().nodes()[0].fused, testing::ElementsAre("n", "s", "y"));
@@ -370,20 +328,20 @@ TEST(Passes, MakeOneOpOfConvolutionNormResidualAndActivation) {
 }
 
 TEST(Passes, AFirstOutputThatIsLeftOutIsNotLookedAt) {
-  const std::string bytes = OnnxBuilder()
-                                .Input("x", DType::kF32, {"1", "2", "4"})
-                                .RandomFloats("weights", {1, 12, 4}, 2)
-                                .RandomFloats("recurrent", {1, 12, 3}, 3)
-                                .Node("LSTM", {"x", "weights", "recurrent"}, {"", "y"},
-                                      {{"hidden_size", int64_t{3}}})
-                                .Output("y")
-                                .Build();
+  const std::string bytes =
+      OnnxBuilder()
+          .Input("x", DType::kF32, {"1", "2", "4"})
+          .RandomFloats("weights", {1, 12, 4}, 2)
+          .RandomFloats("recurrent", {1, 12, 3}, 3)
+          .Node("LSTM", {"x", "weights", "recurrent"}, {"", "y"}, {{"hidden_size", int64_t{3}}})
+          .Output("y")
+          .Build();
   auto model = ImportBytes(bytes);
   ASSERT_OK(model.status());
   std::vector<Tensor> inputs;
   inputs.push_back(RandomTensor(Shape{1, 2, 4}, 5));
   ASSERT_OK_AND_ASSIGN(const auto before, RunGraph(model->graph(), *model->checkpoint, inputs));
-  ASSERT_OK(RunPasses(model->graph(), Options()).status());
+  ASSERT_OK(RunPasses(model->graph(), TestPassOptions()).status());
   ASSERT_OK_AND_ASSIGN(const auto after, RunGraph(model->graph(), *model->checkpoint, inputs));
   EXPECT_LE(RelativeError(after[0].view(), before[0].view()), 1e-6);
 }
@@ -398,7 +356,7 @@ TEST(Passes, CanBeSwitchedOffByName) {
                                 .Build();
   auto model = ImportBytes(bytes);
   ASSERT_OK(model.status());
-  PassOptions options = Options();
+  PassOptions options = TestPassOptions();
   options.disabled = {"fuse-activations", "fuse-activations-after-residuals"};
   ASSERT_OK_AND_ASSIGN(const auto reports, RunPasses(model->graph(), options));
   EXPECT_EQ(reports.size(), AllPasses().size() - 2);

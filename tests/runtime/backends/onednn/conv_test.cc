@@ -84,7 +84,7 @@ TEST(OnednnConv, FusesEveryActivationAndAResidual) {
       {ActivationKind::kElu, 1, 0},
       {ActivationKind::kHardSigmoid, 0.2f, 0.5f},
       {ActivationKind::kHardSwish, 0, 0},
-      {ActivationKind::kSilu, 0, 0},
+      {ActivationKind::kSilu, 1, 0},
       {ActivationKind::kGeluErf, 0, 0},
       {ActivationKind::kGeluTanh, 0, 0},
       {ActivationKind::kSelu, 1.67f, 1.05f},

@@ -111,7 +111,7 @@ std::vector<OpSpec> OneOfEach() {
                  .pads_begin = {1, 1},
                  .pads_end = {1, 1}},
       {2, 16, 13, 13}, {2, 16, 7, 7});
-  add(UnaryParams{.kind = ActivationKind::kSilu}, {2, 16, 13, 13}, {2, 16, 13, 13});
+  add(UnaryParams{.kind = ActivationKind::kSilu, .alpha = 1}, {2, 16, 13, 13}, {2, 16, 13, 13});
   add(SoftmaxParams{}, {4, 1000}, {4, 1000});
   add(ReduceParams{.kind = ReduceKind::kMean, .axes = {2, 3}}, {2, 16, 7, 7}, {2, 16});
   add(LrnParams{.size = 5}, {2, 32, 7, 7}, {2, 32, 7, 7});
