@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/log/log.h"
+#include "absl/strings/str_join.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
 #include "runtime/graph/arena.h"
@@ -29,7 +30,8 @@ constexpr uint64_t kArenaAddressBytes = uint64_t{64} << 30;
 std::string ConfigText(const ModelConfig& config, std::string_view precision) {
   return StrCat("precision: ", precision, "\nmax_batch_size: ",
                 config.max_batch_size.has_value() ? StrCat(*config.max_batch_size) : "automatic",
-                "\nbatch_invariant: ", config.batch_invariant ? "true" : "false", "\n");
+                "\nbatch_invariant: ", config.batch_invariant ? "true" : "false",
+                "\ndisabled_passes: ", absl::StrJoin(config.disabled_passes, ","), "\n");
 }
 
 std::vector<DeclaredTensor> Declared(const std::vector<TensorSpec>& specs) {
@@ -86,6 +88,7 @@ ModelLoadOptions ModelLoading::OptionsFor(const LoadRequest& request, const Load
   // A call that rides alone is answered bit for bit alike, whatever else is asked.
   if (config.batch_invariant) options.max_batch_size = 0;
   options.streams = streams_.streams;
+  options.disabled_passes = config.disabled_passes;
   options.config = ConfigText(config, options.precision);
   options.programs_max = static_cast<size_t>(config_.compiled_shapes_max);
   options.rate = rate_.get();

@@ -32,9 +32,12 @@ absl::Status CheckOptions(const ModelLoadOptions& options) {
 }
 
 std::string LoadChoices(const ModelLoadOptions& options) {
-  return StrCat("precision ", options.precision, ", max_batch_size ",
-                options.max_batch_size.has_value() ? StrCat(*options.max_batch_size)
-                                                   : StrCat("up to ", options.rows_max_automatic));
+  std::string choices =
+      StrCat("precision ", options.precision, ", max_batch_size ",
+             options.max_batch_size.has_value() ? StrCat(*options.max_batch_size)
+                                                : StrCat("up to ", options.rows_max_automatic));
+  for (const std::string& pass : options.disabled_passes) StrAppend(&choices, ", without ", pass);
+  return choices;
 }
 
 LoadSteps::LoadSteps(ParameterStore* store, const Clock* clock, const ModelLoadOptions& options)
@@ -68,6 +71,7 @@ absl::Status LoadSteps::ImportGraph(std::string_view skeleton, const Checkpoint&
   before_passes(*graph_);
   PassOptions pass_options;
   pass_options.evaluate = ReferenceEvaluator();
+  pass_options.disabled = options_.disabled_passes;
   PARAMD_ASSIGN_OR_RETURN(const std::vector<PassReport> reports, RunPasses(*graph_, pass_options));
   for (const PassReport& report : reports) {
     VLOG(1) << options_.label << ": pass " << report.name << " made " << report.changes

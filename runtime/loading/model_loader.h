@@ -68,6 +68,9 @@ struct ModelLoadOptions {
   size_t programs_max = 32;
   // Of the inputs of the batching check.
   uint32_t seed = 20261124;
+  // Graph passes to leave out (runtime/graph/passes), by name: for finding out
+  // whether one changes an answer.
+  std::vector<std::string> disabled_passes;
   // Memory left on the machine; empty: ask it.
   std::function<MemoryBudget()> memory_budget;
   // Called from loader threads, several at once. May be empty.

@@ -9,9 +9,11 @@
 #include <cmath>
 #include <limits>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "proto/inference/model_config.pb.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
@@ -23,6 +25,7 @@ using google::protobuf::TextFormat;
 
 constexpr int64_t kMicrosecondsMax = 86'400'000'000;  // A day.
 constexpr int64_t kPriorityLevelsMax = 1'000'000;
+constexpr size_t kPassNameMax = 128;
 constexpr size_t kNamesMax = 10'000;  // Inputs, outputs, preferred sizes, versions: each.
 
 // Fields of Triton's that model_config.proto does not declare, by message.
@@ -404,6 +407,17 @@ absl::Status ReadParameters(const inference::ModelConfig& file, const Located& a
                         0);
       }
       (key == "gate_tolerance" ? config->gate_tolerance : config->gate_latency_factor) = number;
+    } else if (key == "disabled_passes") {
+      for (const absl::string_view piece : absl::StrSplit(value, ',')) {
+        const std::string_view trimmed = FromAbsl(absl::StripAsciiWhitespace(piece));
+        if (trimmed.empty() || trimmed.size() > kPassNameMax) {
+          return at.Error("parameters", "disabled_passes is not a list of names with commas", 0);
+        }
+        if (config->disabled_passes.size() == kNamesMax) {
+          return at.Error("parameters", "disabled_passes has too many names", 0);
+        }
+        config->disabled_passes.emplace_back(trimmed);
+      }
     } else if (key == "swap_order") {
       if (value != "availability_first" && value != "memory_first") {
         return at.Error("parameters",

@@ -76,6 +76,9 @@ struct ModelConfig {
   // A new version may take at most so many times as long as the one that serves,
   // on the first golden request; 0: any time. Nothing: the gate's own.
   std::optional<double> gate_latency_factor;
+  // Graph passes to leave out, by name (runtime/graph/passes/README.md): to find
+  // out whether one changes an answer. A name that no pass has fails the load.
+  std::vector<std::string> disabled_passes;
   // Answers do not depend on the company a request has in its batch.
   bool batch_invariant = false;
   // A new version takes the old one's memory before it loads; requests get

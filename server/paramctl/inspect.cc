@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "runtime/base/directory.h"
 #include "runtime/base/status_macros.h"
@@ -15,6 +16,7 @@
 #include "runtime/checkpoints/safetensors_reader.h"
 #include "runtime/graph/evaluate_op.h"
 #include "runtime/graph/onnx_import.h"
+#include "runtime/graph/passes/pass_list.h"
 #include "server/paramctl/command.h"
 #include "server/paramctl/text_table.h"
 
@@ -24,6 +26,8 @@ namespace {
 struct InspectOptions {
   std::string path;
   bool graph = false;
+  bool passes = false;               // Run the loader's passes first.
+  std::vector<std::string> without;  // All but these.
 };
 
 struct Inspected {
@@ -31,6 +35,7 @@ struct Inspected {
   std::unique_ptr<Checkpoint> checkpoint;
   ImportedModel model;    // ONNX only.
   absl::Status runnable;  // ONNX only: why this build could not serve it.
+  std::vector<PassReport> passes;
 };
 
 absl::StatusOr<Inspected> InspectOnnx(const std::string& path) {
@@ -107,6 +112,13 @@ void PrintTable(const Inspected& inspected, const InspectOptions& options) {
     std::printf("\nthis build cannot serve it: %s\n",
                 std::string(inspected.runnable.message()).c_str());
   }
+  if (!inspected.passes.empty()) {
+    TextTable passes({"PASS", "CHANGES>"});
+    for (const PassReport& report : inspected.passes) {
+      passes.Add({std::string(report.name), StrCat(report.changes)});
+    }
+    std::printf("\n%s", passes.ToString().c_str());
+  }
   if (options.graph && inspected.model.graph != nullptr) {
     std::printf("\n%s", ToText(*inspected.model.graph).c_str());
   }
@@ -138,6 +150,9 @@ void PrintAsJson(const Inspected& inspected, const InspectOptions& options) {
     object["runnable"] = inspected.runnable.ok();
     if (!inspected.runnable.ok()) object["reason"] = std::string(inspected.runnable.message());
   }
+  for (const PassReport& report : inspected.passes) {
+    object["passes"][std::string(report.name)] = report.changes;
+  }
   if (options.graph && inspected.model.graph != nullptr) {
     object["graph"] = ToText(*inspected.model.graph);
   }
@@ -145,7 +160,12 @@ void PrintAsJson(const Inspected& inspected, const InspectOptions& options) {
 }
 
 absl::Status Run(const GlobalOptions& options, const InspectOptions& inspect) {
-  PARAMD_ASSIGN_OR_RETURN(const Inspected inspected, Inspect(inspect.path));
+  PARAMD_ASSIGN_OR_RETURN(Inspected inspected, Inspect(inspect.path));
+  if (inspect.passes && inspected.model.graph != nullptr) {
+    PARAMD_ASSIGN_OR_RETURN(inspected.passes,
+                            RunPasses(*inspected.model.graph, {.evaluate = ReferenceEvaluator(),
+                                                               .disabled = inspect.without}));
+  }
   options.json ? PrintAsJson(inspected, inspect) : PrintTable(inspected, inspect);
   return absl::OkStatus();
 }
@@ -158,7 +178,15 @@ void AddInspectCommand(CLI::App* app, const GlobalOptions* options, Work* work) 
       "inspect", "Show what is in an ONNX or safetensors file (or a folder of shards)");
   command->add_option("path", inspect->path, "The file or folder")->required();
   command->add_flag("--graph", inspect->graph, "Also print the graph, one line a node");
-  command->callback([=] { *work = [=] { return Run(*options, *inspect); }; });
+  CLI::Option* passes = command->add_flag(
+      "--passes", inspect->passes,
+      "ONNX: run the passes that a load runs, say what each changed, and print the graph");
+  command->add_option("--without-pass", inspect->without, "Leave this pass out; may be given again")
+      ->needs(passes);
+  command->callback([=] {
+    inspect->graph |= inspect->passes;
+    *work = [=] { return Run(*options, *inspect); };
+  });
 }
 
 }  // namespace paramd

@@ -66,6 +66,7 @@ class FolderPlan {
     options.max_batch_size = model.config.max_batch_size;
     if (model.config.batch_invariant) options.max_batch_size = 0;
     options.streams = streams_;
+    options.disabled_passes = model.config.disabled_passes;
     PARAMD_ASSIGN_OR_RETURN(const std::unique_ptr<Directory> folder,
                             root_->OpenDirectory(version.folder));
     return EstimateLoad(*folder, model.config.model_filename, store_, Clock::Real(), options,

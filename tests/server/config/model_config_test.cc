@@ -50,6 +50,7 @@ TEST(ModelConfig, ReadsEveryFieldThatItUses) {
     version_policy: { specific: { versions: [ 5, 3, 5 ] } }
     parameters { key: "precision" value: { string_value: "bf16" } }
     parameters: { key: "batch_invariant", value: { string_value: "true" } }
+    parameters: { key: "disabled_passes", value: { string_value: "fuse-gelu, fuse-attention" } }
   )"));
   EXPECT_EQ(config.name, "digits");
   EXPECT_EQ(config.max_batch_size, 32);
@@ -64,6 +65,7 @@ TEST(ModelConfig, ReadsEveryFieldThatItUses) {
   EXPECT_THAT(config.version_policy.versions, ElementsAre(3, 5));
   EXPECT_EQ(config.precision, Precision::kBF16);
   EXPECT_TRUE(config.batch_invariant);
+  EXPECT_THAT(config.disabled_passes, ElementsAre("fuse-gelu", "fuse-attention"));
   EXPECT_EQ(config.model_filename, "digits.onnx");
   ASSERT_EQ(config.inputs.size(), 1u);
   EXPECT_EQ(config.inputs[0].dtype, DType::kF32);
@@ -152,6 +154,8 @@ TEST(ModelConfig, ErrorsSayTheLineAndTheField) {
       {"parameters { key: \"gate_latency_factor\" value { string_value: \"nan\" } }",
        "gate_latency_factor"},
       {"parameters { key: \"batch_invariant\" value { string_value: \"1\" } }", "batch_invariant"},
+      {"parameters { key: \"disabled_passes\" value { string_value: \"a,,b\" } }",
+       "disabled_passes"},
       {"parameters { key: \"swap_order\" value { string_value: \"fast\" } }", "swap_order"},
       {"default_model_filename: \"../x.onnx\"", "plain file name"},
       {"default_model_filename: \"a/x.onnx\"", "plain file name"},
