@@ -398,6 +398,8 @@ function showLost() {
   byId("lost").hidden = false;
   // The words stay the same, so that a screen reader says them once.
   if (first) byId("lost").textContent = `No answer from the daemon since ${clockText(now)}. What is below is old; asking again every second.`;
+  byId("ready").className = "ready no";
+  put(byId("ready"), "lost");
   document.title = "\u25b2 lost: paramd";
 }
 
