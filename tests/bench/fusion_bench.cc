@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -82,7 +83,8 @@ double Apart(const TensorView& a, const TensorView& b) {
     worst = std::max(worst, std::abs(a.as<float>()[i] - right));
     largest = std::max(largest, std::abs(right));
   }
-  return largest == 0 ? worst : worst / largest;
+  // No number in the answer at all is no agreement.
+  return largest == 0 ? std::numeric_limits<double>::quiet_NaN() : worst / largest;
 }
 
 absl::Status Run(int argc, char** argv) {

@@ -17,6 +17,7 @@ namespace {
 constexpr Pass kPasses[] = {
     {"fold-constants", FoldConstants},
     {"remove-identities", RemoveIdentities},
+    {"name-dimensions", NameDimensions},
     {"unflatten-transposes", UnflattenTransposes},
     {"move-transposes", MoveTransposes},
     {"remove-identities-after-transposes", RemoveIdentities},

@@ -23,6 +23,9 @@ absl::StatusOr<int> FoldBatchNorm(Graph& graph, const PassOptions& options);
 absl::StatusOr<int> FuseBias(Graph& graph, const PassOptions& options);
 // A Transpose of the last two dimensions that only a MatMul reads.
 absl::StatusOr<int> FuseTransposeIntoMatMul(Graph& graph, const PassOptions& options);
+// Dimensions of computed shapes that are dimensions of an input: their names, so
+// that other passes see which shapes are equal.
+absl::StatusOr<int> NameDimensions(Graph& graph, const PassOptions& options);
 // Reshape to three dimensions, Transpose, Reshape back: one Transpose.
 absl::StatusOr<int> UnflattenTransposes(Graph& graph, const PassOptions& options);
 // Transposes go below elementwise operators and joins; two in a row become one,

@@ -306,6 +306,48 @@ TEST(FuseResiduals, LeavesShapesThatMayDiffer) {
       RunOne(builder.Build(), "fuse-residuals", {Shape{2, 2, 6, 6}, Shape{1, 3, 6, 6}}).changes, 0);
 }
 
+// Heads taken apart and joined again by shapes that PyTorch computes.
+OnnxBuilder& AddHeads(OnnxBuilder& builder, const std::string& second) {
+  return builder.Input("x", DType::kF32, {"N", "S", "12"})
+      .RandomFloats("w", {12, 12}, 1)
+      .Ints("zero", {}, {0})
+      .Ints("one", {}, {1})
+      .Ints("first", {1}, {0})
+      .Ints("two", {1}, {2})
+      .Ints("rest", {1}, {-1})
+      .Node("Shape", {"x"}, {"shape"})
+      .Node("Gather", {"shape", "zero"}, {"n0"})
+      .Node("Unsqueeze", {"n0", "first"}, {"n"})
+      .Node("Gather", {"shape", "one"}, {"s0"})
+      .Node("Unsqueeze", {"s0", "first"}, {"s"})
+      .Node("Mul", {"s", "two"}, {"ss"})
+      .Node("Concat", {"n", second, "two", "rest"}, {"heads"}, {{"axis", int64_t{0}}})
+      .Node("Reshape", {"x", "heads"}, {"h"})
+      .Node("Relu", {"h"}, {"r"})
+      .Node("Concat", {"n", "s", "rest"}, {"joined"}, {{"axis", int64_t{0}}})
+      .Node("Reshape", {"r", "joined"}, {"j"})
+      .Node("MatMul", {"j", "w"}, {"m"})
+      .Node("Add", {"m", "x"}, {"y"})
+      .Output("y");
+}
+
+TEST(NameDimensions, ShowsResidualsThatTheirShapesAreEqual) {
+  OnnxBuilder builder;
+  const PassOutcome outcome =
+      RunPassesOn(AddHeads(builder, "s").Build(), {"name-dimensions", "fuse-residuals"},
+                  {{Shape{2, 5, 12}}, {Shape{1, 9, 12}}});
+  EXPECT_THAT(outcome.text, HasSubstr("\"r\" = Relu(%14) : f32[N,S,2,6]"));
+  EXPECT_THAT(outcome.text, HasSubstr(" +add(2) : f32[N,S,12]")) << outcome.text;
+}
+
+TEST(NameDimensions, NamesNothingThatIsOnlyComputedFromADimension) {
+  OnnxBuilder builder;
+  const PassOutcome outcome = RunPassesOn(AddHeads(builder, "ss").Build(), {"name-dimensions"},
+                                          {{Shape{2, 5, 12}}, {Shape{4, 9, 12}}});
+  EXPECT_THAT(outcome.text, HasSubstr("\"r\" = Relu(%14) : f32[N,%14.1,%14.2,%14.3]"))
+      << outcome.text;
+}
+
 // A residual block as exporters write it, through all passes at once.
 TEST(Passes, MakeOneOpOfConvolutionNormResidualAndActivation) {
   OnnxBuilder builder;
