@@ -11,7 +11,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
-#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -76,15 +75,22 @@ absl::StatusOr<Candidate> Load(const std::string& path, int threads,
   return candidate;
 }
 
-double Apart(const TensorView& a, const TensorView& b) {
-  double worst = 0, largest = 0;
-  for (size_t i = 0; i < b.as<float>().size(); ++i) {
-    const double right = b.as<float>()[i];
-    worst = std::max(worst, std::abs(a.as<float>()[i] - right));
-    largest = std::max(largest, std::abs(right));
+// Over all outputs of f32, as a share of each one's largest number.
+double Apart(const Candidate& a, const Candidate& b) {
+  double apart = 0;
+  for (size_t i = 0; i < a.model->description().outputs.size(); ++i) {
+    const TensorView left = a.session->output(static_cast<int>(i));
+    const TensorView right = b.session->output(static_cast<int>(i));
+    if (left.dtype != DType::kF32) continue;  // Some models hand on their inputs.
+    double worst = 0, largest = 0;
+    for (size_t k = 0; k < right.as<float>().size(); ++k) {
+      worst = std::max(worst, std::abs(static_cast<double>(left.as<float>()[k]) -
+                                       static_cast<double>(right.as<float>()[k])));
+      largest = std::max(largest, std::abs(static_cast<double>(right.as<float>()[k])));
+    }
+    apart = std::max(apart, worst / largest);
   }
-  // No number in the answer at all is no agreement.
-  return largest == 0 ? std::numeric_limits<double>::quiet_NaN() : worst / largest;
+  return apart;
 }
 
 absl::Status Run(int argc, char** argv) {
@@ -100,7 +106,7 @@ absl::Status Run(int argc, char** argv) {
   PARAMD_ASSIGN_OR_RETURN(Candidate with, Load(argv[1], threads, {}, store.get(), inputs));
   const std::vector<std::string> names = absl::StrSplit(argv[3], ',');
   PARAMD_ASSIGN_OR_RETURN(Candidate without, Load(argv[1], threads, names, store.get(), inputs));
-  std::printf("ready %g\n", Apart(with.session->output(0), without.session->output(0)));
+  std::printf("ready %g\n", Apart(with, without));
   std::fflush(stdout);
   std::string which;
   for (int64_t answers = 0; std::cin >> which >> answers;) {
