@@ -25,6 +25,9 @@ bool Contains(const std::string_view (&names)[kCount], std::string_view op) {
   return std::find(std::begin(names), std::end(names), op) != std::end(names);
 }
 
+// What more nodes read stays as it is: each move goes through the list of readers.
+constexpr size_t kReadersMax = 64;
+
 class Mover {
  public:
   explicit Mover(Graph& graph) : graph_(graph), index_(graph) {}
@@ -46,7 +49,8 @@ class Mover {
     const NodeId producer = id == kNone ? kNone : graph_.value(id).producer;
     if (producer == kNone) return kNone;
     const Node& node = graph_.node(producer);
-    return Is(node, "Transpose") && node.post_ops.empty() ? producer : kNone;
+    if (!Is(node, "Transpose") || !node.post_ops.empty()) return kNone;
+    return index_.Readers(node.inputs[0]).size() <= kReadersMax ? producer : kNone;
   }
 
   // A Transpose of a Transpose is one; if the two cancel, the removal of

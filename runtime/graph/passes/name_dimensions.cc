@@ -103,6 +103,8 @@ int NameOpen(Graph& graph, ValueId id) {
 
 absl::StatusOr<int> NameDimensions(Graph& graph, const PassOptions&) {
   int changes = 0;
+  std::vector<bool> is_output(graph.values().size(), false);
+  for (const ValueId id : graph.outputs) is_output[static_cast<size_t>(id)] = true;
   for (const Node& node : graph.nodes()) {
     if (node.dead || node.outputs.empty()) continue;
     for (const ValueId output : node.outputs) {
@@ -131,7 +133,8 @@ absl::StatusOr<int> NameDimensions(Graph& graph, const PassOptions&) {
     }
     // What is handed out keeps the names that clients know.
     for (const ValueId output : node.outputs) {
-      if (output != kNone && !graph.IsOutput(output)) changes += NameOpen(graph, output);
+      if (output == kNone || is_output[static_cast<size_t>(output)]) continue;
+      changes += NameOpen(graph, output);
     }
   }
   return changes;

@@ -8,8 +8,10 @@
 namespace paramd {
 namespace {
 
-// No pattern has more factors; hostile graphs are chains of any length.
+// No pattern has more factors, or more nodes that make them; hostile graphs are
+// chains of any length.
 constexpr size_t kFactorsMax = 8;
+constexpr int kNodesMax = 16;
 
 class Factoriser {
  public:
@@ -18,7 +20,7 @@ class Factoriser {
   // `first`: of the last node's own result, whose readers do not matter.
   void Visit(ValueId id, bool first) {
     const Graph& graph = pattern_.graph();
-    const bool full = product_.factors.size() >= kFactorsMax;
+    const bool full = product_.factors.size() >= kFactorsMax || ++nodes_ > kNodesMax;
     if (!full && (first || pattern_.index().OnlyReader(id) != kNone)) {
       if (const Node* mul = pattern_.Find(id, "Mul"); mul != nullptr) {
         return Multiply(*pattern_.Take(id, "Mul"), graph);
@@ -60,6 +62,7 @@ class Factoriser {
 
   Pattern& pattern_;
   Product product_;
+  int nodes_ = 0;
 };
 
 }  // namespace

@@ -10,8 +10,9 @@ namespace {
 
 using Items = std::vector<ShapeItem>;
 
-// Exporters' chains are short; files may hold any.
+// Exporters' chains are short; files may hold any, and joins of joins of the same.
 constexpr int kDepthMax = 12;
+constexpr int kNodesMax = 256;
 
 std::optional<std::vector<int64_t>> Constants(const Graph& graph, const Node& node, size_t input) {
   if (input >= node.inputs.size()) return std::nullopt;
@@ -37,8 +38,8 @@ class Reader {
  public:
   explicit Reader(const Graph& graph) : graph_(graph) {}
 
-  std::optional<Items> Read(ValueId id, int depth) const {
-    if (id == kNone || depth > kDepthMax) return std::nullopt;
+  std::optional<Items> Read(ValueId id, int depth) {
+    if (id == kNone || depth > kDepthMax || ++nodes_ > kNodesMax) return std::nullopt;
     if (const Tensor* tensor = graph_.InlineConstant(id); tensor != nullptr) {
       return Numbers(*tensor);
     }
@@ -80,7 +81,7 @@ class Reader {
     return Range(items, node.GetInt("start", 0), node.GetInt("end", rank));
   }
 
-  std::optional<Items> ReadConcat(const Node& node, int depth) const {
+  std::optional<Items> ReadConcat(const Node& node, int depth) {
     Items all;
     for (const ValueId input : node.inputs) {
       const std::optional<Items> part = Read(input, depth + 1);
@@ -123,6 +124,7 @@ class Reader {
   }
 
   const Graph& graph_;
+  int nodes_ = 0;
 };
 
 }  // namespace

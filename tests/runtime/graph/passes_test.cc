@@ -388,6 +388,29 @@ TEST(Passes, AFirstOutputThatIsLeftOutIsNotLookedAt) {
   EXPECT_LE(RelativeError(after[0].view(), before[0].view()), 1e-6);
 }
 
+// A file may hold chains of any length, and joins of joins: passes look at a
+// bounded part of them.
+TEST(Passes, LookAtABoundedPartOfAChain) {
+  OnnxBuilder builder;
+  builder.Input("x", DType::kF32, {"N", "4"}).Floats("two", {}, {2}).Ints("first", {1}, {0});
+  std::string last = "x";
+  for (int i = 0; i < 20000; ++i) {
+    const std::string next = "d" + std::to_string(i);
+    builder.Node("Div", {last, "two"}, {next});
+    last = next;
+  }
+  builder.Node("Shape", {"x"}, {"s0"}).Node("Slice", {"s0", "first", "first"}, {"j0"});
+  for (int i = 0; i < 10; ++i) {
+    builder.Node("Concat", std::vector<std::string>(40, "j" + std::to_string(i)),
+                 {"j" + std::to_string(i + 1)}, {{"axis", int64_t{0}}});
+  }
+  builder.Node("Concat", {"j10", "s0"}, {"shape"}, {{"axis", int64_t{0}}});
+  builder.Node("Reshape", {last, "shape"}, {"y"}).Output("y");
+  auto model = ImportBytes(builder.Build());
+  ASSERT_OK(model.status());
+  ASSERT_OK(RunPasses(model->graph(), TestPassOptions()).status());
+}
+
 TEST(Passes, CanBeSwitchedOffByName) {
   const std::string bytes = OnnxBuilder()
                                 .Input("x", DType::kF32, {"N", "4"})
