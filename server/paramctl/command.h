@@ -40,6 +40,7 @@ void AddPredictCommand(CLI::App* app, const GlobalOptions* options, Work* work);
 void AddCheckCommand(CLI::App* app, const GlobalOptions* options, Work* work);
 void AddInspectCommand(CLI::App* app, const GlobalOptions* options, Work* work);
 void AddBenchCommand(CLI::App* app, const GlobalOptions* options, Work* work);
+void AddTopCommand(CLI::App* app, const GlobalOptions* options, Work* work);
 // Admin commands.
 void AddStateCommand(CLI::App* app, const GlobalOptions* options, Work* work);
 void AddLoadCommand(CLI::App* app, const GlobalOptions* options, Work* work);

@@ -50,6 +50,7 @@ int RunParamctl(int argc, const char* const* argv) {
   AddCheckCommand(&app, &options, &work);
   AddInspectCommand(&app, &options, &work);
   AddBenchCommand(&app, &options, &work);
+  AddTopCommand(&app, &options, &work);
   AddStateCommand(&app, &options, &work);
   AddLoadCommand(&app, &options, &work);
   AddUnloadCommand(&app, &options, &work);

@@ -66,6 +66,7 @@ LIBRARIES = {
     r"prometheus/.*|CivetServer\.h": ("server/observability/",),
     r".*\.grpc\.pb\.h": ("server/rpc/", "server/paramctl/", "tests/"),
     r"grpcpp/.*|grpc/.*": ("server/rpc/", "server/paramctl/", "server/main.cc", "server/worker", "tests/"),
+    r"ftxui/.*": ("server/paramctl/",),
     r"onnx/.*": ("runtime/checkpoints/", "runtime/graph/", "tests/", "server/paramctl/"),
 }
 
