@@ -246,7 +246,7 @@ std::string MaybeSecondsText(const MaybeSeconds& seconds) {
   return seconds ? SecondsText(*seconds) : "-";
 }
 std::string RateText(double per_second) {
-  return absl::StrFormat(per_second >= 100 ? "%.0f" : "%.1f", per_second);
+  return absl::StrFormat("%.*f", per_second >= 100 ? 0 : 1, per_second);
 }
 std::string ShareText(double share) { return absl::StrFormat("%.1f%%", 100 * share); }
 
