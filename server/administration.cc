@@ -48,6 +48,7 @@ absl::Status Administration::Build() {
           .versions = parts_.versions,
           .routing = parts_.routing,
           .list = [this](const std::string& model) { return List(model); },
+          .reconfigure = ReconfigureListed,
           .desired = [this](const DesiredState& state) { return DesiredModels(state, config_); },
           .held = parts_.held,
           .plan = parts_.plan,

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "absl/strings/str_join.h"
+#include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
 #include "runtime/params/content_id.h"
 #include "server/config/model_config.h"
@@ -47,15 +48,18 @@ void AppendFiles(const std::filesystem::path& folder, const std::string& prefix,
   }
 }
 
+std::string DigestOfText(const std::string& text) {
+  return DigestOf({reinterpret_cast<const std::byte*>(text.data()), text.size()})
+      .ToHex()
+      .substr(0, 32);
+}
+
 std::string FolderRevision(const std::string& folder, const std::string& config_revision) {
   std::vector<std::string> lines;
   AppendFiles(folder, "", kRevisionDepthMax, &lines);
   std::sort(lines.begin(), lines.end());
   lines.push_back(config_revision);
-  const std::string text = absl::StrJoin(lines, "\n");
-  return DigestOf({reinterpret_cast<const std::byte*>(text.data()), text.size()})
-      .ToHex()
-      .substr(0, 32);
+  return DigestOfText(absl::StrJoin(lines, "\n"));
 }
 
 BatcherOptions BatchingOf(const ModelConfig& config, const ServerConfig& server) {
@@ -126,6 +130,30 @@ ListedModel ListedModelOf(const RepositoryModel& model, const std::string& root)
   // No version at all, or none that the policy names.
   if (model.selected.empty()) listed.error = std::string(model.status.message());
   return listed;
+}
+
+absl::Status ReconfigureListed(const std::string& text, ListedModel* listed) {
+  PARAMD_ASSIGN_OR_RETURN(const ModelConfig config, ParseModelConfig(text));
+  if (!config.name.empty() && config.name != listed->name) {
+    return absl::InvalidArgumentError(
+        StrCat("the configuration is of model '", config.name, "', expected '", listed->name, "'"));
+  }
+  listed->config = text;
+  listed->policy = PolicyText(config.version_policy);
+  listed->memory_first = config.memory_first;
+  std::vector<int64_t> numbers;
+  for (const ListedVersion& version : listed->versions) {
+    if (version.error.empty()) numbers.push_back(version.number);
+  }
+  const std::vector<int64_t> selected = SelectVersions(config.version_policy, numbers);
+  for (ListedVersion& version : listed->versions) {
+    version.selected = std::ranges::binary_search(selected, version.number);
+    if (!version.revision.empty()) version.revision = DigestOfText(version.revision + "\n" + text);
+  }
+  listed->error = selected.empty() ? StrCat("no version that the policy (", listed->policy,
+                                            ") selects can be loaded")
+                                   : "";
+  return absl::OkStatus();
 }
 
 std::vector<ListedModel> ListedModels(const RepositoryListing& listing, const std::string& root) {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "server/config/server_config.h"
 #include "server/repository/model_repository.h"
 #include "server/state/desired_state.h"
@@ -23,6 +24,10 @@ namespace paramd {
 // its folder or the model's configuration is written, replaced or touched.
 std::vector<ListedModel> ListedModels(const RepositoryListing& listing, const std::string& root);
 ListedModel ListedModelOf(const RepositoryModel& model, const std::string& root);
+
+// What the listing would be with this text as the model's config.pbtxt: policy,
+// selection and revisions follow. InvalidArgument, Unimplemented as ParseModelConfig.
+absl::Status ReconfigureListed(const std::string& config, ListedModel* listed);
 
 // "latest 1", "all", "specific 1, 3".
 std::string PolicyText(const VersionPolicy& policy);

@@ -32,6 +32,7 @@
 #include "server/observability/version.h"
 #include "server/predict/predict_router.h"
 #include "server/repository/model_repository.h"
+#include "server/rpc/kserve/kserve_service.h"
 #include "server/rpc/model_service.h"
 #include "server/rpc/predict_service.h"
 #include "server/status_page.h"
@@ -92,6 +93,7 @@ class Worker::Impl {
   void StartVersions();
   absl::Status StartAdministration();
   absl::Status StartFrontDoors();
+  void MakeKServe(const WireCallParts& calls);
   absl::StatusOr<FrontDoorsParts> FindSockets();
   absl::Status StartMetricsListener();
   void OnKeeperEvent(uint8_t event);
@@ -133,6 +135,12 @@ class Worker::Impl {
   std::unique_ptr<ModelService> model_service_;
   std::unique_ptr<PredictService> admin_predict_service_;
   std::unique_ptr<ModelService> admin_model_service_;
+  // Of KServe V2; what both of its services share.
+  std::unique_ptr<SharedRegions> client_regions_;  // Null: off.
+  std::unique_ptr<SequenceStates> sequences_;
+  TraceSettings traces_;
+  std::unique_ptr<grpc::Service> kserve_service_;
+  std::unique_ptr<grpc::Service> admin_kserve_service_;
   std::unique_ptr<FrontDoors> doors_;
   std::unique_ptr<MetricsListener> listener_;
 };
@@ -142,7 +150,7 @@ absl::Status Worker::Impl::Start() {
   const CpuBudget budget = ReadCpuBudget();
   PARAMD_RETURN_IF_ERROR(MeetKeeper());
   PARAMD_RETURN_IF_ERROR(OpenStore());
-  metrics_ = Metrics::Create({.build = ThisBuild()});
+  metrics_ = Metrics::Create({.build = ThisBuild(), .triton_names = config_.triton_metrics});
   metrics_->SetCpuBudget(budget.quota.value_or(static_cast<double>(budget.cpus.size())));
   store_metrics_.emplace(store_.get());
   metrics_->SetStoreUsageSource(&*store_metrics_);
@@ -301,21 +309,46 @@ absl::Status Worker::Impl::StartAdministration() {
   return absl::OkStatus();
 }
 
+void Worker::Impl::MakeKServe(const WireCallParts& calls) {
+  if (config_.allow_client_shm) {
+    client_regions_ = std::make_unique<SharedRegions>(SharedRegions::Options());
+  }
+  sequences_ = std::make_unique<SequenceStates>(
+      SequenceOptions{.sequences_max = static_cast<size_t>(config_.sequences_max),
+                      .idle_max = config_.sequence_idle_max},
+      clock_);
+  KServeParts parts = {.calls = {.wire = calls,
+                                 .regions = client_regions_.get(),
+                                 .sequences = sequences_.get(),
+                                 .traces = &traces_},
+                       .versions = versions_.get(),
+                       .admin = administration_->admin(),
+                       .readiness = [this] { return Readiness(); },
+                       .version = ThisBuild().version,
+                       .repository_root = config_.model_repository};
+  admin_kserve_service_ = NewKServeService(parts);
+  if (config_.model_control == ModelControl::kNone) {
+    parts.control_refusal =
+        "explicit model load / unload, and changes of traces and logs, are not allowed on this "
+        "address; start paramd with --model-control=explicit, or ask on the admin socket";
+  }
+  kserve_service_ = NewKServeService(std::move(parts));
+}
+
 absl::Status Worker::Impl::StartFrontDoors() {
   router_ = std::make_unique<PredictRouter>(&routing_);
-  CodecLimits limits;
-  limits.typed_bytes_max = config_.message_bytes_max;
-  predict_service_ =
-      std::make_unique<PredictService>(router_.get(), metrics_.get(), clock_, limits);
+  WireCallParts calls = {.router = router_.get(), .metrics = metrics_.get(), .clock = clock_};
+  calls.limits.typed_bytes_max = config_.message_bytes_max;
+  predict_service_ = std::make_unique<PredictService>(calls);
   model_service_ = std::make_unique<ModelService>(router_.get(), versions_.get());
   // A service belongs to one gRPC server, and the admin socket has its own.
-  admin_predict_service_ =
-      std::make_unique<PredictService>(router_.get(), metrics_.get(), clock_, limits);
+  admin_predict_service_ = std::make_unique<PredictService>(calls);
   admin_model_service_ = std::make_unique<ModelService>(router_.get(), versions_.get());
+  MakeKServe(calls);
   PARAMD_ASSIGN_OR_RETURN(FrontDoorsParts parts, FindSockets());
-  parts.services = {predict_service_.get(), model_service_.get()};
+  parts.services = {predict_service_.get(), model_service_.get(), kserve_service_.get()};
   parts.admin_services = {admin_predict_service_.get(), admin_model_service_.get(),
-                          administration_->socket_service()};
+                          admin_kserve_service_.get(), administration_->socket_service()};
   if (administration_->tcp_service() != nullptr) {
     parts.services.push_back(administration_->tcp_service());
   }
@@ -416,7 +449,7 @@ absl::StatusOr<absl::Time> Worker::Impl::Look() {
   }
   if (!serves_) return absl::InfiniteFuture();
   const absl::Time now = clock_->Now();
-  absl::Time again = administration_->Look();
+  absl::Time again = std::min(administration_->Look(), sequences_->Sweep());
   if (!accepting_) {
     if (Restored(status) || now >= accept_by_) {
       accepting_ = true;

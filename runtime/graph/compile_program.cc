@@ -106,6 +106,10 @@ class ProgramCompiler {
   }
 
   absl::StatusOr<Place> NewBuffer(DType dtype, const Shape& shape, ValueId holder) {
+    // Not the graph's mistake: such a graph is interpreted.
+    if (dtype == DType::kString) {
+      return absl::UnimplementedError("strings have no place in a compiled program's memory");
+    }
     PARAMD_ASSIGN_OR_RETURN(const uint64_t bytes, CheckedBytes(dtype, shape.dims()));
     Place place;
     place.kind = Place::Kind::kArena;

@@ -25,6 +25,7 @@ absl::Status InterpretedSession::Prepare(absl::Span<const Shape> input_shapes) {
                                              " inputs, got ", input_shapes.size(), " shapes"));
   }
   std::vector<MutableTensorView> inputs;
+  std::deque<Tensor> texts;
   uint64_t bytes = 0;
   for (size_t i = 0; i < input_shapes.size(); ++i) {
     const ValueType& type = graph.value(graph.inputs[i]).type;
@@ -32,6 +33,12 @@ absl::Status InterpretedSession::Prepare(absl::Span<const Shape> input_shapes) {
     if (type.kind == ValueType::Kind::kSequence) {
       return absl::UnimplementedError(
           StrCat("input '", graph.value(graph.inputs[i]).name, "' is not a tensor"));
+    }
+    if (type.dtype == DType::kString) {
+      // Strings have no place in an arena.
+      PARAMD_RETURN_IF_ERROR(CheckedElements(input_shapes[i].dims()).status());
+      inputs.push_back(texts.emplace_back(type.dtype, input_shapes[i]).view());
+      continue;
     }
     PARAMD_ASSIGN_OR_RETURN(const uint64_t size, CheckedBytes(type.dtype, input_shapes[i].dims()));
     inputs.push_back({type.dtype, input_shapes[i], arena_->base() + bytes});
@@ -42,6 +49,7 @@ absl::Status InterpretedSession::Prepare(absl::Span<const Shape> input_shapes) {
   }
   PARAMD_RETURN_IF_ERROR(arena_->Reserve(bytes));
   inputs_ = std::move(inputs);
+  texts_ = std::move(texts);
   outputs_.clear();
   return absl::OkStatus();
 }

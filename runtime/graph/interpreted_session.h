@@ -6,6 +6,7 @@
 #ifndef PARAMD_RUNTIME_GRAPH_INTERPRETED_SESSION_H_
 #define PARAMD_RUNTIME_GRAPH_INTERPRETED_SESSION_H_
 
+#include <deque>
 #include <vector>
 
 #include "runtime/graph/arena.h"
@@ -32,6 +33,7 @@ class InterpretedSession final : public Session {
   Arena* const arena_;
   Interpreter interpreter_;
   std::vector<MutableTensorView> inputs_;
+  std::deque<Tensor> texts_;  // Those of strings.
   std::vector<RuntimeValue> outputs_;
 };
 

@@ -6,7 +6,7 @@
 namespace paramd {
 
 uint64_t NamedTensor::bytes() const {
-  uint64_t sum = 0;
+  uint64_t sum = source_bytes;
   for (const absl::Span<const std::byte> fragment : fragments) sum += fragment.size();
   for (const std::string& text : strings) sum += text.size();
   return sum;

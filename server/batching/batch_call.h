@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
@@ -35,6 +36,16 @@ class AssembledOutputs;  // server/batching/assembled_outputs.h
 struct ShapeGroup;       // server/batching/batch_queue.h
 class VersionMetrics;    // server/observability/metrics.h
 
+// Bytes that are read when a batch is gathered and not before, because they may
+// change or go until then: memory that a client shares with the daemon.
+class ByteSource {
+ public:
+  virtual ~ByteSource() = default;
+  // Fills `to` with the bytes from `offset` on, or says why it cannot: the call is
+  // answered with that error, and its batch is run without it. Any thread.
+  virtual absl::Status Read(uint64_t offset, absl::Span<std::byte> to) const = 0;
+};
+
 // An input as it came. Little-endian elements as TensorView describes them.
 struct NamedTensor {
   std::string name;
@@ -45,8 +56,12 @@ struct NamedTensor {
   // piece needs no heap. Alignment does not matter. Unused for strings.
   absl::InlinedVector<absl::Span<const std::byte>, 1> fragments;
   absl::Span<const std::string> strings;  // Only for DType::kString.
+  // Instead of fragments: `source_bytes` of it. Borrowed as they are.
+  const ByteSource* source = nullptr;
+  uint64_t source_offset = 0;
+  uint64_t source_bytes = 0;
 
-  // Bytes of all fragments or strings.
+  // Bytes of all fragments, strings or the source.
   uint64_t bytes() const;
 };
 

@@ -41,7 +41,8 @@ absl::Status BatchRunner::Prepare(Session* session, Batch* batch, int64_t rows) 
   return session->Prepare(batch->shapes);
 }
 
-void BatchRunner::Gather(Session* session, absl::Span<const BatchSlice> slices, int64_t rows) {
+absl::Status BatchRunner::Gather(Session* session, absl::Span<const BatchSlice> slices,
+                                 int64_t rows) {
   const int inputs = static_cast<int>(slices.front().call->inputs.size());
   for (int i = 0; i < inputs; ++i) {
     const MutableTensorView to = session->input(i);
@@ -59,12 +60,18 @@ void BatchRunner::Gather(Session* session, absl::Span<const BatchSlice> slices, 
     const uint64_t row_bytes = to.bytes() / static_cast<uint64_t>(rows);
     auto* bytes = static_cast<std::byte*>(to.data);
     for (const BatchSlice& slice : slices) {
+      const NamedTensor& input = slice.call->inputs[static_cast<size_t>(i)];
+      const uint64_t skip = static_cast<uint64_t>(slice.first_row) * row_bytes;
       const uint64_t count = static_cast<uint64_t>(slice.rows) * row_bytes;
-      CopyFragments(slice.call->inputs[static_cast<size_t>(i)].fragments,
-                    static_cast<uint64_t>(slice.first_row) * row_bytes, count, bytes);
+      if (input.source != nullptr) {
+        PARAMD_RETURN_IF_ERROR(input.source->Read(input.source_offset + skip, {bytes, count}));
+      } else {
+        CopyFragments(input.fragments, skip, count, bytes);
+      }
       bytes += count;
     }
   }
+  return absl::OkStatus();
 }
 
 absl::Status BatchRunner::CheckOutputs(const Session& session, const Lane& lane, int64_t rows) {
@@ -97,9 +104,9 @@ BatchRunner::Report BatchRunner::Run(Session* session, Batch* batch) {
     if (status.ok()) status = session->Prepare(batch->shapes);
   }
   if (status.ok()) {
-    Gather(session, batch->slices, batch->rows);
+    status = Gather(session, batch->slices, batch->rows);
     const absl::Time gathered = clock_->Now();
-    status = session->Run();
+    if (status.ok()) status = session->Run();
     report.computed = clock_->Now();
     report.gather = gathered - batch->chosen_at;
     report.compute = report.computed - gathered;
@@ -155,7 +162,7 @@ absl::Status BatchRunner::RunRows(Session* session, Batch* batch, const BatchSli
     prepared = session->Prepare(batch->shapes);
   }
   PARAMD_RETURN_IF_ERROR(prepared);
-  Gather(session, {&slice, 1}, slice.rows);
+  PARAMD_RETURN_IF_ERROR(Gather(session, {&slice, 1}, slice.rows));
   const absl::Time gathered = clock_->Now();
   PARAMD_RETURN_IF_ERROR(session->Run());
   times->computed = clock_->Now();

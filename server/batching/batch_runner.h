@@ -45,7 +45,8 @@ class BatchRunner {
     absl::Time computed;
   };
   absl::Status Prepare(Session* session, Batch* batch, int64_t rows);
-  void Gather(Session* session, absl::Span<const BatchSlice> slices, int64_t rows);
+  // An error is that of a call whose source cannot be read.
+  absl::Status Gather(Session* session, absl::Span<const BatchSlice> slices, int64_t rows);
   absl::Status CheckOutputs(const Session& session, const Lane& lane, int64_t rows);
   void RunAlone(Session* session, Batch* batch, BatchSlice* slice);
   absl::Status RunRows(Session* session, Batch* batch, const BatchSlice& rows, Times* times);

@@ -563,6 +563,11 @@ void Executor::RunBatch(Stream* stream, Todo* todo) {
     metrics_->RecordBusy(end - batch->chosen_at);
     ReportArena(stream);
   }
+  if (report.ok && metrics != nullptr) {
+    const absl::Duration output = end - batch->chosen_at - report.gather - report.compute;
+    metrics->statistics().RecordExecution(
+        batch->rows, {.input = report.gather, .infer = report.compute, .output = output});
+  }
   if (report.cold && metrics != nullptr) {
     for (const BatchSlice& slice : batch->slices) {
       metrics->AddToQueue(1, static_cast<int64_t>(slice.call->q_.bytes));

@@ -40,7 +40,6 @@ constexpr UndeclaredField kUndeclaredFields[] = {
     {"inference.ModelConfig", "cc_model_filenames", false},
     {"inference.ModelConfig", "metric_tags", false},
     {"inference.ModelConfig", "optimization", false},
-    {"inference.ModelConfig", "sequence_batching", true},
     {"inference.ModelConfig", "ensemble_scheduling", true},
     {"inference.ModelConfig", "model_warmup", false},
     {"inference.ModelConfig", "model_operations", true},
@@ -52,6 +51,7 @@ constexpr UndeclaredField kUndeclaredFields[] = {
     {"inference.ModelConfig", "model_metrics", false},
     {"inference.ModelInstanceGroup", "rate_limiter", false},
     {"inference.ModelInstanceGroup", "secondary_devices", false},
+    {"inference.ModelSequenceBatching.ControlInput", "control", true},
     {"inference.ModelInput", "reshape", true},
     {"inference.ModelOutput", "reshape", true},
 };
@@ -309,6 +309,38 @@ absl::Status ReadBatching(const inference::ModelConfig& file, const Located& at,
                          config);
 }
 
+absl::Status ReadSequences(const inference::ModelConfig& file, const Located& at,
+                           ModelConfig* config) {
+  if (!file.has_sequence_batching()) return absl::OkStatus();
+  const inference::ModelSequenceBatching& from = file.sequence_batching();
+  const Located where = at.Nested("sequence_batching");
+  if (!from.control_input().empty()) {
+    return absl::UnimplementedError(
+        "sequence_batching.control_input: inputs that the server makes up are not supported");
+  }
+  if (from.iterative_sequence()) {
+    return absl::UnimplementedError("sequence_batching.iterative_sequence is not supported");
+  }
+  if (static_cast<size_t>(from.state_size()) > kNamesMax) return where.Error("state", "too many");
+  for (int i = 0; i < from.state_size(); ++i) {
+    const inference::ModelSequenceBatching::State& state = from.state(i);
+    if (state.input_name().empty() || state.output_name().empty()) {
+      return where.Error("state", "input_name and output_name are both needed", i);
+    }
+    for (const auto& initial : state.initial_state()) {
+      if (!initial.data_file().empty()) {
+        return absl::UnimplementedError(
+            "sequence_batching.state.initial_state.data_file: states begin as zeros here");
+      }
+    }
+    config->states.push_back({state.input_name(), state.output_name()});
+  }
+  if (from.max_sequence_idle_microseconds() > 0) {
+    config->unused_fields.push_back(where.path("max_sequence_idle_microseconds"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ReadInstances(const inference::ModelConfig& file, const Located& at,
                            ModelConfig* config) {
   for (int i = 0; i < file.instance_group_size(); ++i) {
@@ -536,6 +568,7 @@ absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view text) {
   PARAMD_RETURN_IF_ERROR(ReadIdentity(file, at, &config));
   PARAMD_RETURN_IF_ERROR(ReadVersionPolicy(file, at, &config));
   PARAMD_RETURN_IF_ERROR(ReadBatching(file, at, &config));
+  PARAMD_RETURN_IF_ERROR(ReadSequences(file, at, &config));
   PARAMD_RETURN_IF_ERROR(ReadInstances(file, at, &config));
   PARAMD_RETURN_IF_ERROR(ReadTensors(file.input(), "input", at, &config.inputs));
   PARAMD_RETURN_IF_ERROR(ReadTensors(file.output(), "output", at, &config.outputs));
@@ -548,7 +581,23 @@ absl::Status CheckDeclarations(const ModelConfig& config, absl::Span<const Decla
                                absl::Span<const DeclaredTensor> outputs) {
   const bool dims_leave_out_batch = config.max_batch_size.value_or(0) > 0;
   PARAMD_RETURN_IF_ERROR(CheckDeclared("input", dims_leave_out_batch, config.inputs, inputs));
-  return CheckDeclared("output", dims_leave_out_batch, config.outputs, outputs);
+  PARAMD_RETURN_IF_ERROR(CheckDeclared("output", dims_leave_out_batch, config.outputs, outputs));
+  for (const DeclaredState& state : config.states) {
+    const auto find = [](absl::Span<const DeclaredTensor> tensors, const std::string& name) {
+      return std::find_if(tensors.begin(), tensors.end(),
+                          [&](const DeclaredTensor& tensor) { return tensor.name == name; });
+    };
+    const auto input = find(inputs, state.input);
+    const auto output = find(outputs, state.output);
+    if (input == inputs.end() || output == outputs.end() || input->dtype != output->dtype ||
+        input->dtype == DType::kString) {
+      return absl::InvalidArgumentError(StrCat("config.pbtxt declares a state from output '",
+                                               absl::CHexEscape(state.output), "' to input '",
+                                               absl::CHexEscape(state.input),
+                                               "': the model has no such two of one numeric type"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace paramd

@@ -44,6 +44,12 @@ struct DeclaredTensor {
   std::vector<int64_t> dims;        // -1: any size.
 };
 
+// An input that is what an output of the request before was (sequence_batching).
+struct DeclaredState {
+  std::string input;
+  std::string output;
+};
+
 struct ModelConfig {
   std::string name;  // As in the file; empty when it does not say.
   // In each version's folder: a plain file name that ends in ".onnx".
@@ -87,6 +93,8 @@ struct ModelConfig {
 
   std::vector<DeclaredTensor> inputs;
   std::vector<DeclaredTensor> outputs;
+  // What the daemon keeps for each sequence; empty: found by the tensors' names.
+  std::vector<DeclaredState> states;
 
   // Fields and parameters that the file sets and paramd does not use, by name,
   // such as "optimization" or "parameters[\"gpu_mem\"]": for one warning.
@@ -101,8 +109,12 @@ inline constexpr absl::Duration kQueueDelayMaxMax = absl::Seconds(60);
 
 // InvalidArgument, with the line, for text that is not a configuration and for
 // values out of range; Unimplemented for what would change answers and paramd
-// does not do (ensembles, sequences, reshapes, another platform's model).
+// does not do (ensembles, controls of sequences, reshapes, another platform's model).
 absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view text);
+
+// The text of a config.pbtxt that says what this JSON says (protobuf's mapping, as
+// Triton's load parameter "config" has it). InvalidArgument for anything else.
+absl::StatusOr<std::string> ModelConfigFromJson(std::string_view json);
 
 // Whether what the file declares fits the model. `inputs` and `outputs` are the
 // model's own, batch dimension included (-1 where symbolic). With a

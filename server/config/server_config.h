@@ -29,15 +29,21 @@ namespace paramd {
 
 enum class LogFormat { kText, kJson };
 enum class LogLevel { kInfo, kWarning, kError };
+// Who may load and unload models, and change traces and logs, through KServe V2 on
+// grpc_address. On the admin socket everybody may who reaches it.
+enum class ModelControl { kNone, kExplicit };
 
 struct ServerConfig {
   // What is served, and where.
   std::string model_repository;  // Required.
   std::string grpc_address = "127.0.0.1:8001";
   std::string metrics_address = "127.0.0.1:8002";  // Empty: no listener.
+  bool triton_metrics = true;                      // nv_inference_* as well.
   std::string admin_socket;                        // Filled in by ParseServerConfig.
   bool admin_socket_is_default = false;            // So is this: nobody named it.
   bool admin_on_tcp = false;                       // ModelAdmin on grpc_address as well.
+  ModelControl model_control = ModelControl::kNone;
+  bool allow_client_shm = false;  // Tensors in shared memory that clients register.
   bool watch = false;
   bool auto_promote = true;  // Of models whose state does not say.
   // How long a version that `default` left stays loaded.
@@ -62,7 +68,9 @@ struct ServerConfig {
   uint64_t parameter_capacity_bytes = 0;
   uint64_t queue_bytes_max = uint64_t{256} << 20;
   int64_t queue_requests_max = 1024;  // Of one model.
-  uint64_t load_rate_max = 0;         // Bytes a second that loading reads; 0: no limit.
+  int64_t sequences_max = 4096;       // Whose states are kept.
+  absl::Duration sequence_idle_max = absl::Minutes(1);
+  uint64_t load_rate_max = 0;  // Bytes a second that loading reads; 0: no limit.
 
   // The wire.
   uint64_t message_bytes_max = uint64_t{64} << 20;

@@ -34,6 +34,18 @@ std::string_view SeverityName(char severity) {
   }
 }
 
+// Severities that are written, as bits by absl::LogSeverity.
+constexpr uint32_t Bit(absl::LogSeverity severity) { return 1u << static_cast<int>(severity); }
+std::atomic<uint32_t> written_severities{~uint32_t{0}};
+std::atomic<int> verbosity_now{0};
+
+absl::LogSeverityAtLeast LeastOf(uint32_t severities) {
+  if (severities & Bit(absl::LogSeverity::kInfo)) return absl::LogSeverityAtLeast::kInfo;
+  if (severities & Bit(absl::LogSeverity::kWarning)) return absl::LogSeverityAtLeast::kWarning;
+  if (severities & Bit(absl::LogSeverity::kError)) return absl::LogSeverityAtLeast::kError;
+  return absl::LogSeverityAtLeast::kFatal;
+}
+
 // Everything that would start a new line or steer a terminal, as \xNN.
 void AppendEscaped(std::string_view text, std::string* line) {
   constexpr char kHex[] = "0123456789abcdef";
@@ -138,6 +150,8 @@ class LogWriter::Sink final : public absl::LogSink {
   explicit Sink(const LogOptions& options) : options_(options) {}
 
   void Send(const absl::LogEntry& entry) override {
+    const uint32_t written = written_severities.load(std::memory_order_relaxed);
+    if ((written & Bit(entry.log_severity())) == 0) return;
     if (!entry.stacktrace().empty()) {
       // A fatal line comes a second time, with the stack; the line is out already.
       WriteAll(options_.fd, FromAbsl(entry.stacktrace()));
@@ -158,6 +172,25 @@ class LogWriter::Sink final : public absl::LogSink {
   const LogOptions options_;
 };
 
+LogChoice CurrentLogChoice() {
+  const uint32_t written = written_severities.load(std::memory_order_relaxed);
+  return {.info = (written & Bit(absl::LogSeverity::kInfo)) != 0,
+          .warning = (written & Bit(absl::LogSeverity::kWarning)) != 0,
+          .error = (written & Bit(absl::LogSeverity::kError)) != 0,
+          .verbosity = verbosity_now.load(std::memory_order_relaxed)};
+}
+
+void SetLogChoice(const LogChoice& choice) {
+  const uint32_t written = Bit(absl::LogSeverity::kFatal) |
+                           (choice.info ? Bit(absl::LogSeverity::kInfo) : 0) |
+                           (choice.warning ? Bit(absl::LogSeverity::kWarning) : 0) |
+                           (choice.error ? Bit(absl::LogSeverity::kError) : 0);
+  written_severities.store(written, std::memory_order_relaxed);
+  verbosity_now.store(choice.verbosity, std::memory_order_relaxed);
+  absl::SetMinLogLevel(LeastOf(written));
+  absl::SetGlobalVLogLevel(choice.verbosity);
+}
+
 LogWriter::LogWriter(const LogOptions& options) : sink_(std::make_unique<Sink>(options)) {
   // absl/log writes to stderr by itself until it is initialized, which may be
   // done once in a process.
@@ -167,18 +200,16 @@ LogWriter::LogWriter(const LogOptions& options) : sink_(std::make_unique<Sink>(o
   }();
   static_cast<void>(initialized);
   absl::SetStderrThreshold(absl::LogSeverityAtLeast::kInfinity);
-  absl::SetMinLogLevel(options.level == LogLevel::kInfo      ? absl::LogSeverityAtLeast::kInfo
-                       : options.level == LogLevel::kWarning ? absl::LogSeverityAtLeast::kWarning
-                                                             : absl::LogSeverityAtLeast::kError);
-  absl::SetGlobalVLogLevel(options.verbosity);
+  SetLogChoice({.info = options.level == LogLevel::kInfo,
+                .warning = options.level != LogLevel::kError,
+                .verbosity = options.verbosity});
   absl::AddLogSink(sink_.get());
 }
 
 LogWriter::~LogWriter() {
   absl::RemoveLogSink(sink_.get());
   absl::SetStderrThreshold(absl::LogSeverityAtLeast::kInfo);
-  absl::SetMinLogLevel(absl::LogSeverityAtLeast::kInfo);
-  absl::SetGlobalVLogLevel(0);
+  SetLogChoice({});
 }
 
 }  // namespace paramd

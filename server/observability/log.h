@@ -75,6 +75,17 @@ struct LogOptions {
   int fd = 2;  // Borrowed. Lines that it does not take are lost.
 };
 
+// What is written, and what may be changed while the process runs.
+struct LogChoice {
+  bool info = true;
+  bool warning = true;
+  bool error = true;
+  int verbosity = 0;  // 0 to 9; lines of it are INFO lines.
+};
+LogChoice CurrentLogChoice();
+// REQUIRES: verbosity is in its range. Fatal lines are always written.
+void SetLogChoice(const LogChoice& choice);
+
 // Sends absl/log's lines to `fd` in this form while the object lives, in place
 // of absl's own stderr output. At most one at a time.
 class LogWriter {

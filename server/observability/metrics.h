@@ -28,6 +28,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "server/observability/version_statistics.h"
 
 namespace paramd {
 
@@ -105,6 +106,16 @@ enum class MetricId : uint8_t {
   kProcessThreads,
   kProcessStartTime,
   kBuildInfo,
+  kTritonSuccess,
+  kTritonFailure,
+  kTritonInferences,
+  kTritonExecutions,
+  kTritonPending,
+  kTritonRequestMicroseconds,
+  kTritonQueueMicroseconds,
+  kTritonInputMicroseconds,
+  kTritonInferMicroseconds,
+  kTritonOutputMicroseconds,
   kCount,
 };
 
@@ -214,6 +225,28 @@ inline constexpr MetricSpec kMetricSpecs[] = {
      "When the process started, since the Unix epoch."},
     {"paramd_build_info", MetricType::kGauge, "", "version, compiler, onednn, cuda",
      "1; its labels say what was built."},
+    // Under the names that Triton has, for dashboards that were made for it
+    // (--triton-metrics): no _total, and microseconds.
+    {"nv_inference_request_success", MetricType::kCounter, "", "model, version",
+     "Requests answered with OK; Triton's name."},
+    {"nv_inference_request_failure", MetricType::kCounter, "", "model, version",
+     "Requests answered with an error; Triton's name."},
+    {"nv_inference_count", MetricType::kCounter, "rows", "model, version",
+     "Rows of the requests answered with OK; Triton's name."},
+    {"nv_inference_exec_count", MetricType::kCounter, "", "model, version",
+     "Batches that were run; Triton's name."},
+    {"nv_inference_pending_request_count", MetricType::kGauge, "requests", "model, version",
+     "Requests waiting to be chosen for a batch; Triton's name."},
+    {"nv_inference_request_duration_us", MetricType::kCounter, "microseconds", "model, version",
+     "Time of the requests answered with OK in the daemon; Triton's name."},
+    {"nv_inference_queue_duration_us", MetricType::kCounter, "microseconds", "model, version",
+     "Of that, waiting to be chosen for a batch; Triton's name."},
+    {"nv_inference_compute_input_duration_us", MetricType::kCounter, "microseconds",
+     "model, version", "Of that, gathering rows; Triton's name."},
+    {"nv_inference_compute_infer_duration_us", MetricType::kCounter, "microseconds",
+     "model, version", "Of that, the model; Triton's name."},
+    {"nv_inference_compute_output_duration_us", MetricType::kCounter, "microseconds",
+     "model, version", "Of that, writing the answer; Triton's name."},
 };
 static_assert(std::size(kMetricSpecs) == static_cast<size_t>(MetricId::kCount));
 
@@ -253,6 +286,13 @@ class VersionMetrics : public RequestMetrics {
   virtual void SetArenaBytes(uint64_t bytes) = 0;
   // Until this is called the version has no paramd_version_info.
   virtual void SetWeights(uint64_t generation, std::string_view weights_id) = 0;
+
+  // Sums, for ModelStatistics and for the metrics with Triton's names.
+  VersionStatistics& statistics() { return statistics_; }
+  const VersionStatistics& statistics() const { return statistics_; }
+
+ private:
+  VersionStatistics statistics_;
 };
 
 class ExecutorMetrics {
@@ -294,6 +334,8 @@ struct MetricsOptions {
   // Where the kernel's numbers are read at a scrape; tests point them elsewhere.
   std::string proc_root = "/proc";
   std::string cgroup_root = "/sys/fs/cgroup";
+  // The nv_inference_* series as well.
+  bool triton_names = false;
 };
 
 // What operators look for when something does not serve.

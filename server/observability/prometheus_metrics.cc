@@ -155,6 +155,7 @@ struct VersionTotals {
   uint64_t shared_packed_bytes = 0;
   uint64_t arena_bytes = 0;
   std::set<std::pair<uint64_t, std::string>> weights;  // Generation, weights_id.
+  StatisticsTotals statistics;
 };
 
 class PrometheusMetrics;
@@ -250,6 +251,7 @@ void PrometheusVersionMetrics::AddTo(VersionTotals* totals) const {
   totals->unique_packed_bytes += Get(unique_packed_bytes_);
   totals->shared_packed_bytes += Get(shared_packed_bytes_);
   totals->arena_bytes += Get(arena_bytes_);
+  statistics().AddTo(&totals->statistics);
   MutexLock lock(&mutex_);
   if (!weights_.second.empty()) totals->weights.insert(weights_);
 }
@@ -432,6 +434,24 @@ void AddVersion(const std::string& model, const std::string& version, const Vers
   }
 }
 
+void AddTritonNames(const std::string& model, const std::string& version,
+                    const VersionTotals& totals, Families* out) {
+  const auto add = [&](MetricId id, auto value) {
+    out->AddNumber(id, {model, version}, static_cast<double>(value));
+  };
+  const StatisticsTotals& sums = totals.statistics;
+  add(MetricId::kTritonSuccess, sums.successes);
+  add(MetricId::kTritonFailure, sums.failures);
+  add(MetricId::kTritonInferences, sums.inferences);
+  add(MetricId::kTritonExecutions, sums.executions);
+  add(MetricId::kTritonPending, totals.queue_requests);
+  add(MetricId::kTritonRequestMicroseconds, sums.success_ns / 1000);
+  add(MetricId::kTritonQueueMicroseconds, sums.queue_ns / 1000);
+  add(MetricId::kTritonInputMicroseconds, sums.input_ns / 1000);
+  add(MetricId::kTritonInferMicroseconds, sums.infer_ns / 1000);
+  add(MetricId::kTritonOutputMicroseconds, sums.output_ns / 1000);
+}
+
 void PrometheusMetrics::AddVersions(Families* families) const {
   // Added up under the lock, written outside it: unloading must not wait for
   // the writing of text.
@@ -444,6 +464,9 @@ void PrometheusMetrics::AddVersions(Families* families) const {
   }
   for (const auto& [key, version_totals] : totals) {
     AddVersion(key.first, StrCat(key.second), version_totals, families);
+    if (options_.triton_names) {
+      AddTritonNames(key.first, StrCat(key.second), version_totals, families);
+    }
   }
   std::array<uint64_t, kCodeCount> by_code;
   uint64_t all = 0;

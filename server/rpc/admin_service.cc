@@ -1,6 +1,5 @@
 #include "server/rpc/admin_service.h"
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -14,6 +13,7 @@
 #include "server/rpc/admin_messages.h"
 #include "server/rpc/load_call.h"
 #include "server/rpc/status_mapping.h"
+#include "server/rpc/unary_call.h"
 
 namespace paramd {
 namespace {
@@ -58,36 +58,6 @@ absl::Status NoKeeper() {
       "--no-keeper, or restart it");
 }
 
-// A unary call whose answer comes from another thread. A caller that goes away,
-// or a server that stops, ends the call; the work then ends unheard.
-// Life: shared by gRPC (until OnDone) and by the thread.
-template <typename Response>
-class UnaryCall final : public grpc::ServerUnaryReactor {
- public:
-  static std::shared_ptr<UnaryCall> Create(Response* response) {
-    std::shared_ptr<UnaryCall> call(new UnaryCall(response));
-    call->self_ = call;
-    return call;
-  }
-
-  void End(Response answer, const grpc::Status& status) {
-    if (finished_.exchange(true)) return;
-    *response_ = std::move(answer);
-    Finish(status);
-  }
-  void OnCancel() override {
-    if (!finished_.exchange(true)) Finish(grpc::Status::CANCELLED);
-  }
-  void OnDone() override { self_.reset(); }
-
- private:
-  explicit UnaryCall(Response* response) : response_(response) {}
-
-  Response* const response_;  // gRPC's, until Finish.
-  std::atomic<bool> finished_{false};
-  std::shared_ptr<UnaryCall> self_;
-};
-
 }  // namespace
 
 AdminService::AdminService(AdminServiceOptions options, AdminServiceParts parts)
@@ -98,14 +68,7 @@ AdminService::AdminService(AdminServiceOptions options, AdminServiceParts parts)
       others_("admin", options_.others_max) {}
 
 std::string AdminService::WithoutRoot(std::string text) const {
-  const std::string& root = options_.repository_root;
-  if (root.empty()) return text;
-  for (size_t at = text.find(root); at != std::string::npos; at = text.find(root, at)) {
-    size_t bytes = root.size();
-    while (at + bytes < text.size() && text[at + bytes] == '/') ++bytes;
-    text.erase(at, bytes);
-  }
-  return text;
+  return ::paramd::WithoutRoot(std::move(text), options_.repository_root);
 }
 
 grpc::Status AdminService::ToClient(const absl::Status& status) const {

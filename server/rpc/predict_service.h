@@ -13,29 +13,21 @@
 #define PARAMD_SERVER_RPC_PREDICT_SERVICE_H_
 
 #include "proto/paramd/v1/predict.grpc.pb.h"
-#include "runtime/base/clock.h"
-#include "server/observability/metrics.h"
-#include "server/predict/predict_router.h"
-#include "server/rpc/tensor_codec.h"
+#include "server/rpc/wire_call.h"
 
 namespace paramd {
 
 class PredictService final
     : public v1::PredictService::WithRawCallbackMethod_Predict<v1::PredictService::Service> {
  public:
-  PredictService(const PredictRouter* router, Metrics* metrics, const Clock* clock,
-                 const CodecLimits& limits)
-      : router_(router), metrics_(metrics), clock_(clock), limits_(limits) {}
+  explicit PredictService(const WireCallParts& parts) : parts_(parts) {}
 
   grpc::ServerUnaryReactor* Predict(grpc::CallbackServerContext* context,
                                     const grpc::ByteBuffer* request,
                                     grpc::ByteBuffer* response) override;
 
  private:
-  const PredictRouter* const router_;
-  Metrics* const metrics_;
-  const Clock* const clock_;
-  const CodecLimits limits_;
+  const WireCallParts parts_;
 };
 
 }  // namespace paramd

@@ -25,4 +25,14 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
   return {code, message};
 }
 
+std::string WithoutRoot(std::string text, std::string_view root) {
+  if (root.empty()) return text;
+  for (size_t at = text.find(root); at != std::string::npos; at = text.find(root, at)) {
+    size_t bytes = root.size();
+    while (at + bytes < text.size() && text[at + bytes] == '/') ++bytes;
+    text.erase(at, bytes);
+  }
+  return text;
+}
+
 }  // namespace paramd

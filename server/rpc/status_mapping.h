@@ -8,11 +8,18 @@
 
 #include <grpcpp/support/status.h>
 
+#include <string>
+#include <string_view>
+
 #include "absl/status/status.h"
 
 namespace paramd {
 
 grpc::Status ToGrpcStatus(const absl::Status& status);
+
+// The text without the path of the model repository: where it lies is nobody's
+// business. Empty root: nothing is cut.
+std::string WithoutRoot(std::string text, std::string_view root);
 
 }  // namespace paramd
 

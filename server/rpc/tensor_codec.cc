@@ -6,6 +6,7 @@
 #include "absl/log/check.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
+#include "server/rpc/wire_fields.h"
 #include "server/rpc/wire_writer.h"
 
 namespace paramd {
@@ -34,39 +35,6 @@ enum ResponseField : uint32_t {
   kAnswerOutputs = 15,
 };
 
-absl::Status ExpectType(WireTag tag, WireType expected, std::string_view what) {
-  if (tag.type == expected) return absl::OkStatus();
-  return absl::InvalidArgumentError(StrCat("field '", what, "' has wire type ",
-                                           static_cast<int>(tag.type), ", expected ",
-                                           static_cast<int>(expected)));
-}
-
-absl::Status AddDim(uint64_t bits, Shape* shape) {
-  const auto dim = static_cast<int64_t>(bits);
-  if (dim < 0) {
-    return absl::InvalidArgumentError(StrCat("a shape has the negative dimension ", dim));
-  }
-  if (shape->rank() >= kRankMax) {
-    return absl::InvalidArgumentError(StrCat("a shape has more than ", kRankMax, " dimensions"));
-  }
-  shape->push_back(dim);
-  return absl::OkStatus();
-}
-
-absl::Status ReadShape(WireTag tag, WireReader* reader, Shape* shape) {
-  if (tag.type == WireType::kVarint) {
-    PARAMD_ASSIGN_OR_RETURN(const uint64_t bits, reader->ReadVarint());
-    return AddDim(bits, shape);
-  }
-  PARAMD_RETURN_IF_ERROR(ExpectType(tag, WireType::kBytes, "shape"));
-  PARAMD_ASSIGN_OR_RETURN(WireReader packed, reader->ReadBytes());
-  while (!packed.done()) {
-    PARAMD_ASSIGN_OR_RETURN(const uint64_t bits, packed.ReadVarint());
-    PARAMD_RETURN_IF_ERROR(AddDim(bits, shape));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status ReadDtype(WireReader* reader, DType* dtype) {
   PARAMD_ASSIGN_OR_RETURN(const uint64_t number, reader->ReadVarint());
   if (number == 0) {
@@ -78,20 +46,6 @@ absl::Status ReadDtype(WireReader* reader, DType* dtype) {
     return absl::InvalidArgumentError(StrCat("dtype ", number, " is not a known data type"));
   }
   *dtype = *known;
-  return absl::OkStatus();
-}
-
-absl::Status ReadTypedField(WireTag tag, WireReader* reader, WireTensor* tensor) {
-  const auto field = static_cast<TypedField>(tag.field);
-  PARAMD_ASSIGN_OR_RETURN(const uint64_t count, CountTyped(field, tag.type, reader));
-  if (count == 0) return absl::OkStatus();
-  if (tensor->typed != TypedField::kNone && tensor->typed != field) {
-    return absl::InvalidArgumentError(StrCat("values in both '", TypedFieldName(tensor->typed),
-                                             "' and '", TypedFieldName(field),
-                                             "': a tensor has one typed field"));
-  }
-  tensor->typed = field;
-  tensor->typed_count += count;
   return absl::OkStatus();
 }
 
@@ -120,7 +74,8 @@ absl::Status ReadTensorField(WireTag tag, const CodecLimits& limits, WireReader*
   }
   if (tag.field >= static_cast<uint32_t>(TypedField::kF32) &&
       tag.field <= static_cast<uint32_t>(TypedField::kStrings)) {
-    return ReadTypedField(tag, reader, tensor);
+    const auto field = static_cast<TypedField>(tag.field);
+    return AddTyped(field, TypedFieldName(field), tag, reader, tensor);
   }
   return reader->Skip(tag.type);
 }
@@ -259,8 +214,9 @@ absl::Status ReadTypedOccurrences(const WireTensor& tensor, const MutableTensorV
   uint64_t next = 0;
   while (!reader.done()) {
     PARAMD_ASSIGN_OR_RETURN(const WireTag tag, reader.ReadTag());
-    if (tag.field == static_cast<uint32_t>(tensor.typed)) {
-      PARAMD_RETURN_IF_ERROR(ReadTyped(tensor.typed, tag.type, &reader, target, &next));
+    if (tag.field == tensor.typed_number) {
+      PARAMD_RETURN_IF_ERROR(
+          ReadTyped(tensor.typed, tensor.signed_form, tag.type, &reader, target, &next));
     } else {
       PARAMD_RETURN_IF_ERROR(reader.Skip(tag.type));
     }
@@ -341,6 +297,21 @@ absl::StatusOr<bool> CheckRaw(const WireTensor& tensor, DType declared) {
                       StrCat("raw bytes of ", DTypeName(dtype)));
   }
   return true;
+}
+
+absl::Status AddTyped(TypedField field, std::string_view name, WireTag tag, WireReader* reader,
+                      WireTensor* tensor) {
+  PARAMD_ASSIGN_OR_RETURN(const uint64_t count, CountTyped(field, tag.type, reader));
+  if (count == 0) return absl::OkStatus();
+  if (tensor->typed != TypedField::kNone && tensor->typed != field) {
+    return absl::InvalidArgumentError(StrCat("values in both '", tensor->typed_name, "' and '",
+                                             name, "': a tensor has one typed field"));
+  }
+  tensor->typed = field;
+  tensor->typed_name = name;
+  tensor->typed_number = tag.field;
+  tensor->typed_count += count;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Tensor> DecodeTyped(const WireTensor& tensor, DType declared,

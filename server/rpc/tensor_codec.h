@@ -1,4 +1,5 @@
-// TensorCodec: paramd.v1's Predict messages to and from views, without copying
+// TensorCodec: paramd.v1's Predict messages to and from views, and what every
+// other protocol needs of that (kserve/infer_codec.h), without copying
 // tensor bytes on the way in and with one copy on the way out. The only place
 // that validates what is on the wire: after it a request is well-formed, and
 // only its agreement with the model is still open (Model::CheckCall).
@@ -46,8 +47,11 @@ struct WireTensor {
   std::vector<Fragment> raw;  // Dense elements, in order; empty pieces are left out.
   uint64_t raw_bytes = 0;
   TypedField typed = TypedField::kNone;
+  std::string_view typed_name;  // That field's, in its message; a literal ...
+  uint32_t typed_number = 0;    // ... and its number.
+  SignedForm signed_form = SignedForm::kZigZag;
   uint64_t typed_count = 0;
-  WireReader message;  // The whole tensor, for DecodeTyped.
+  WireReader message;  // What the typed values stand in, for DecodeTyped.
 };
 
 struct WireRequest {
@@ -71,6 +75,11 @@ absl::StatusOr<WireRequest> DecodePredictRequest(absl::Span<const Fragment> mess
 // meant where the tensor names no type. Strings cannot be used raw in place: false in
 // the result means that DecodeTyped must be used.
 absl::StatusOr<bool> CheckRaw(const WireTensor& tensor, DType declared);
+
+// Notes one occurrence of a typed field, without keeping its values.
+// InvalidArgument for values of two kinds; `name` is the field's in that message.
+absl::Status AddTyped(TypedField field, std::string_view name, WireTag tag, WireReader* reader,
+                      WireTensor* tensor);
 
 // A tensor of its own from typed values, or from raw strings.
 absl::StatusOr<Tensor> DecodeTyped(const WireTensor& tensor, DType declared,

@@ -175,8 +175,14 @@ uint64_t PackedContentSize(const TensorView& view, TypedField field) {
   return bytes;
 }
 
-absl::Status ReadOne(TypedField field, WireReader* reader, const MutableTensorView& target,
-                     uint64_t index) {
+// A plain int32 is written like an int64: the upper half repeats its sign.
+int64_t SignedValue(TypedField field, SignedForm form, uint64_t bits) {
+  if (form == SignedForm::kZigZag) return UnZigZag(bits);
+  return field == TypedField::kI32 ? static_cast<int32_t>(bits) : static_cast<int64_t>(bits);
+}
+
+absl::Status ReadOne(TypedField field, SignedForm form, WireReader* reader,
+                     const MutableTensorView& target, uint64_t index) {
   switch (field) {
     case TypedField::kF32: {
       PARAMD_ASSIGN_OR_RETURN(const uint32_t bits, reader->ReadFixed32());
@@ -191,7 +197,7 @@ absl::Status ReadOne(TypedField field, WireReader* reader, const MutableTensorVi
     case TypedField::kI32:
     case TypedField::kI64: {
       PARAMD_ASSIGN_OR_RETURN(const uint64_t bits, reader->ReadVarint());
-      return StoreSigned(UnZigZag(bits), target, index);
+      return StoreSigned(SignedValue(field, form, bits), target, index);
     }
     default: {
       PARAMD_ASSIGN_OR_RETURN(const uint64_t bits, reader->ReadVarint());
@@ -305,7 +311,7 @@ absl::StatusOr<uint64_t> CountTyped(TypedField field, WireType type, WireReader*
   return packed.left() / size;
 }
 
-absl::Status ReadTyped(TypedField field, WireType type, WireReader* reader,
+absl::Status ReadTyped(TypedField field, SignedForm form, WireType type, WireReader* reader,
                        const MutableTensorView& target, uint64_t* next) {
   if (field == TypedField::kStrings) {
     PARAMD_ASSIGN_OR_RETURN(const WireReader content, reader->ReadBytes());
@@ -314,7 +320,7 @@ absl::Status ReadTyped(TypedField field, WireType type, WireReader* reader,
     content.CopyTo(absl::MakeSpan(reinterpret_cast<std::byte*>(text.data()), text.size()));
     return absl::OkStatus();
   }
-  if (type != WireType::kBytes) return ReadOne(field, reader, target, (*next)++);
+  if (type != WireType::kBytes) return ReadOne(field, form, reader, target, (*next)++);
   PARAMD_ASSIGN_OR_RETURN(WireReader packed, reader->ReadBytes());
   // The bytes of a packed block are those of the tensor for these two.
   const bool dense =
@@ -326,7 +332,9 @@ absl::Status ReadTyped(TypedField field, WireType type, WireReader* reader,
     *next += bytes / size;
     return absl::OkStatus();
   }
-  while (!packed.done()) PARAMD_RETURN_IF_ERROR(ReadOne(field, &packed, target, (*next)++));
+  while (!packed.done()) {
+    PARAMD_RETURN_IF_ERROR(ReadOne(field, form, &packed, target, (*next)++));
+  }
   return absl::OkStatus();
 }
 

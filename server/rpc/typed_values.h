@@ -1,5 +1,6 @@
 // Typed values: the fields 5 to 12 of paramd.v1.Tensor, in which elements
 // travel as numbers instead of raw bytes. Slower than `raw`, kinder to people.
+// Those of KServe V2 (kserve/infer_codec.h) are the same kinds under other numbers.
 //
 // Thread-safety: pure functions.
 #ifndef PARAMD_SERVER_RPC_TYPED_VALUES_H_
@@ -29,6 +30,10 @@ enum class TypedField : uint8_t {
   kStrings = 12,
 };
 
+// How signed numbers are written: zigzag is sint32 and sint64 (paramd.v1), plain
+// is int32 and int64 (KServe V2).
+enum class SignedForm : uint8_t { kZigZag, kPlain };
+
 std::string_view TypedFieldName(TypedField field);
 
 // The field in which elements of `dtype` travel; kNone for kUndefined.
@@ -43,7 +48,7 @@ absl::StatusOr<uint64_t> CountTyped(TypedField field, WireType type, WireReader*
 // Appends one occurrence's values to `target` from element `*next` on, and
 // moves `*next`. The caller has made room (CountTyped). InvalidArgument for a
 // number outside the tensor's type.
-absl::Status ReadTyped(TypedField field, WireType type, WireReader* reader,
+absl::Status ReadTyped(TypedField field, SignedForm form, WireType type, WireReader* reader,
                        const MutableTensorView& target, uint64_t* next);
 
 // The bytes of `view` as one typed field, tag included.

@@ -40,6 +40,9 @@ struct LoadCommand {
   // Nothing: what the model's version policy selects in the repository now.
   std::optional<int64_t> version;
   bool dry_run = false;
+  // The text of a config.pbtxt in place of the repository's, until that is read
+  // again (the next Load without it, a rescan).
+  std::optional<std::string> config;
 };
 
 // One line of progress of a load that somebody watches.

@@ -71,6 +71,9 @@ struct StateControllerParts {
   const RoutingTable* routing = nullptr;
   // Reads the repository: one model (NotFound: no such folder), or all if empty.
   std::function<absl::StatusOr<std::vector<ListedModel>>(const std::string& model)> list;
+  // What the listing would be with this text as the model's config.pbtxt. Empty:
+  // a Load that brings one is Unimplemented.
+  std::function<absl::Status(const std::string& config, ListedModel* listed)> reconfigure;
   // The document as wishes, IsWanted and IsFallback applied.
   std::function<std::vector<DesiredModel>(const DesiredState&)> desired;
   // Whether the version is in memory at that revision, so that loading it opens no

@@ -151,8 +151,12 @@ void StateController::WaitUntilGone(const std::string& name, std::optional<int64
 
 absl::StatusOr<std::vector<LoadPlan>> StateController::Load(
     const LoadCommand& command, const std::function<void(const LoadEvent&)>& progress) {
-  PARAMD_ASSIGN_OR_RETURN(const std::vector<ListedModel> listing, parts_.list(command.model));
+  PARAMD_ASSIGN_OR_RETURN(std::vector<ListedModel> listing, parts_.list(command.model));
   if (listing.size() != 1) return absl::InternalError("the repository listed no model");
+  if (command.config.has_value()) {
+    if (!parts_.reconfigure) return absl::UnimplementedError("configurations are not taken here");
+    PARAMD_RETURN_IF_ERROR(parts_.reconfigure(*command.config, &listing.front()));
+  }
   const ListedModel& listed = listing.front();
   const auto edit = [&](DesiredState* state) {
     return command.version ? LoadVersion(listed, *command.version, state)

@@ -31,10 +31,11 @@ std::string_view VersionStateName(VersionState state) {
 ModelVersion::ModelVersion(VersionId id, WeightsIdentity weights,
                            std::unique_ptr<const Model> model,
                            std::unique_ptr<VersionMetrics> metrics,
-                           std::unique_ptr<Batcher> batcher, absl::Time loaded_at)
+                           std::unique_ptr<Batcher> batcher, absl::Time loaded_at, std::any config)
     : id_(std::move(id)),
       weights_(std::move(weights)),
       loaded_at_(loaded_at),
+      config_(std::move(config)),
       model_(std::move(model)),
       metrics_(std::move(metrics)),
       batcher_(std::move(batcher)) {}

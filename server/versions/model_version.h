@@ -17,6 +17,7 @@
 #ifndef PARAMD_SERVER_VERSIONS_MODEL_VERSION_H_
 #define PARAMD_SERVER_VERSIONS_MODEL_VERSION_H_
 
+#include <any>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -60,7 +61,7 @@ class ModelVersion {
  public:
   ModelVersion(VersionId id, WeightsIdentity weights, std::unique_ptr<const Model> model,
                std::unique_ptr<VersionMetrics> metrics, std::unique_ptr<Batcher> batcher,
-               absl::Time loaded_at);
+               absl::Time loaded_at, std::any config = {});
   // REQUIRES: the control thread.
   ~ModelVersion();
 
@@ -74,11 +75,14 @@ class ModelVersion {
   Batcher& batcher() const { return *batcher_; }
   VersionMetrics& metrics() const { return *metrics_; }
   absl::Time loaded_at() const { return loaded_at_; }
+  // The ModelConfig that it was loaded with, for front doors that show it; may be empty.
+  const std::any& config() const { return config_; }
 
  private:
   const VersionId id_;
   const WeightsIdentity weights_;
   const absl::Time loaded_at_;
+  const std::any config_;
   // The batcher runs the model and counts in the metrics, so it goes first: declared last.
   const std::unique_ptr<const Model> model_;
   const std::unique_ptr<VersionMetrics> metrics_;

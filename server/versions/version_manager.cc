@@ -421,7 +421,8 @@ class VersionManager::Impl {
     if (!batcher.ok()) return std::move(batcher).status();
     auto version = std::make_unique<const ModelVersion>(
         version_id, std::move(outcome.loaded->weights), std::move(outcome.loaded->model),
-        std::move(metrics), *std::move(batcher), parts_.clock->Now());
+        std::move(metrics), *std::move(batcher), parts_.clock->Now(),
+        std::move(outcome.loaded->config));
     return ModelHandle(std::move(version), [this, id](std::unique_ptr<const ModelVersion> last) {
       control_.Post([this, id, last = std::move(last)]() mutable {
         const VersionId version_id = last->id();

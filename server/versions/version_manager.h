@@ -103,6 +103,7 @@ struct LoadedModel {
   std::vector<WarmSize> warm;
   std::vector<WarmSize> warm_later;
   uint32_t trail = 0;  // Its number in the executor's WorkTrail.
+  std::any config;     // LoadRequest::config; the manager fills it in.
 };
 
 // How far a load is.

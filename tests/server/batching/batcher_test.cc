@@ -175,6 +175,51 @@ TEST(Batcher, ABadRequestInsideABatchFailsAlone) {
   ExpectOwnRows(*last[1], 2, 110);
 }
 
+// Floats that count up, in memory that may be cut off.
+class CuttableSource final : public ByteSource {
+ public:
+  absl::Status Read(uint64_t offset, absl::Span<std::byte> to) const override {
+    if (cut) return absl::InvalidArgumentError("cut off");
+    for (size_t i = 0; i < to.size() / sizeof(float); ++i) {
+      const auto value = static_cast<float>(offset / sizeof(float) + i);
+      std::memcpy(to.data() + i * sizeof(float), &value, sizeof(float));
+    }
+    return absl::OkStatus();
+  }
+  bool cut = false;
+};
+
+TEST(Batcher, ReadsASourceWhenItGathersAndFailsThatCallAlone) {
+  for (const bool cut : {false, true}) {
+    BatchingRig rig;
+    FakeModel model({});
+    auto batcher = rig.NewBatcher(model);
+    CuttableSource source;
+    auto first = SubmitRows(batcher.get(), {2});
+    // 20 rows: it runs in several batches, one of them with others.
+    auto call = FakeCall::Rows(20, 1);
+    call->inputs[0].fragments.clear();
+    call->inputs[0].source = &source;
+    call->inputs[0].source_offset = 8;
+    call->inputs[0].source_bytes = 20 * 2 * sizeof(float);
+    SubmitTo(batcher.get(), call.get());
+    auto last = SubmitRows(batcher.get(), {3});
+    source.cut = cut;
+    rig.RunAll();
+    ExpectOwnRows(*first[0], 2, 10);
+    ExpectOwnRows(*last[0], 3, 10);
+    EXPECT_EQ(call->answers(), 1);
+    if (cut) {
+      EXPECT_THAT(call->status(), StatusIs(absl::StatusCode::kInvalidArgument, "cut off"));
+      continue;
+    }
+    ASSERT_OK(call->status());
+    const std::vector<float> z = call->output("z");
+    ASSERT_EQ(z.size(), 20u);
+    for (size_t row = 0; row < z.size(); ++row) EXPECT_EQ(z[row], 2 + 2 * row);
+  }
+}
+
 TEST(Batcher, PassesNumbersThatAreNoneThrough) {
   BatchingRig rig;
   FakeModel model({});

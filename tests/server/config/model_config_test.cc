@@ -112,13 +112,58 @@ TEST(ModelConfig, ListsNeedNoColonAndTextInQuotesIsLeftAlone) {
 
 TEST(ModelConfig, WhatWouldChangeAnswersIsRefused) {
   for (const char* text :
-       {"sequence_batching { max_sequence_idle_microseconds: 1 }",
+       {"sequence_batching { control_input [ { name: \"START\" control [ { kind: 1 } ] } ] }",
+        "sequence_batching { control_input { name: \"START\" } }",
+        "sequence_batching { iterative_sequence: true }",
+        "sequence_batching { state { input_name: \"a\" output_name: \"b\" initial_state { "
+        "data_file: \"c\" } } }",
         "ensemble_scheduling { step [ { model_name: \"x\" } ] }",
         "input { name: \"x\" dims: 4 reshape { shape: [2, 2] } }", "batch_input { kind: 1 }",
         "model_transaction_policy { decoupled: true }", "backend: \"tensorrt\"",
         "platform: \"tensorrt_plan\""}) {
     EXPECT_THAT(ParseModelConfig(text), StatusIs(absl::StatusCode::kUnimplemented)) << text;
   }
+}
+
+TEST(ModelConfig, StatesAreReadAndComparedWithTheModel) {
+  ASSERT_OK_AND_ASSIGN(const ModelConfig config, ParseModelConfig(R"(
+    sequence_batching {
+      max_sequence_idle_microseconds: 5000000
+      oldest { max_candidate_sequences: 4 }
+      state [ { input_name: "h" output_name: "h_out" data_type: TYPE_FP32 dims: [ -1 ] } ]
+    }
+  )"));
+  ASSERT_EQ(config.states.size(), 1u);
+  EXPECT_EQ(config.states[0].input, "h");
+  EXPECT_EQ(config.states[0].output, "h_out");
+  EXPECT_THAT(config.unused_fields,
+              ElementsAre("sequence_batching.max_sequence_idle_microseconds"));
+  const DeclaredTensor h = {"h", DType::kF32, {1, 8}};
+  const DeclaredTensor out = {"h_out", DType::kF32, {1, 8}};
+  const DeclaredTensor other_type = {"h_out", DType::kI64, {1, 8}};
+  EXPECT_OK(CheckDeclarations(config, {h}, {out}));
+  EXPECT_THAT(CheckDeclarations(config, {h}, {other_type}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'h_out'")));
+  EXPECT_THAT(CheckDeclarations(config, {}, {out}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'h'")));
+  EXPECT_THAT(ParseModelConfig("sequence_batching { state { input_name: \"h\" } }"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("output_name")));
+}
+
+TEST(ModelConfig, JsonIsTheSameConfiguration) {
+  ASSERT_OK_AND_ASSIGN(const std::string text,
+                       ModelConfigFromJson(R"({"name": "m", "max_batch_size": 16,
+                              "dynamicBatching": {"maxQueueDelayMicroseconds": "500"}})"));
+  ASSERT_OK_AND_ASSIGN(const ModelConfig config, ParseModelConfig(text));
+  EXPECT_EQ(config.name, "m");
+  EXPECT_EQ(config.max_batch_size, 16);
+  EXPECT_EQ(config.queue_delay_max, absl::Microseconds(500));
+  for (const char* bad :
+       {"", "[1]", "{\"max_batchsize\": 1}", "{\"name\": ", "max_batch_size: 4"}) {
+    EXPECT_THAT(ModelConfigFromJson(bad), StatusIs(absl::StatusCode::kInvalidArgument)) << bad;
+  }
+  EXPECT_THAT(ModelConfigFromJson(std::string(2 << 20, ' ')),
+              StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 struct Fault {

@@ -51,6 +51,26 @@ std::string Written(LogOptions options, Act act) {
   return text;
 }
 
+TEST(Log, WhatIsWrittenMayBeChangedWhileItRuns) {
+  const std::string text = Written({.verbosity = 2}, [] {
+    EXPECT_EQ(CurrentLogChoice().verbosity, 2);
+    SetLogChoice({.info = true, .warning = false, .error = true, .verbosity = 1});
+    EXPECT_FALSE(CurrentLogChoice().warning);
+    LOG(INFO) << "an info";
+    LOG(WARNING) << "a warning";
+    LOG(ERROR) << "an error";
+    SetLogChoice({.info = false, .warning = true, .error = true});
+    LOG(INFO) << "quiet";
+    LOG(WARNING) << "loud";
+  });
+  EXPECT_THAT(text, HasSubstr("an info"));
+  EXPECT_THAT(text, Not(HasSubstr("a warning")));
+  EXPECT_THAT(text, HasSubstr("an error"));
+  EXPECT_THAT(text, Not(HasSubstr("quiet")));
+  EXPECT_THAT(text, HasSubstr("loud"));
+  EXPECT_TRUE(CurrentLogChoice().info) << "a writer that goes leaves nothing behind";
+}
+
 TEST(Log, TextLinesCarryTheRequest) {
   const LogFields fields = {.request_id = "r7", .traceparent = kTrace};
   EXPECT_THAT(TextLine(Line("slow"), &fields),

@@ -64,7 +64,7 @@ class OneSegment final : public StoreUsageSource {
 
 // A metrics object in which every family of the table has a series.
 struct FullMetrics {
-  explicit FullMetrics(const TempFolder& folder) {
+  explicit FullMetrics(const TempFolder& folder, bool triton_names = true) {
     folder.Write("proc/self/status",
                  "Name:\tparamd\nVmSize:\t  100 kB\nVmRSS:\t  50 kB\nRssAnon:\t 20 kB\n"
                  "RssFile:\t 10 kB\nRssShmem:\t 20 kB\nThreads:\t7\n");
@@ -82,6 +82,7 @@ struct FullMetrics {
     MetricsOptions options = Options();
     options.proc_root = folder.path("proc");
     options.cgroup_root = folder.path("cgroup");
+    options.triton_names = triton_names;
     metrics = Metrics::Create(options);
     version = metrics->ForVersion("digits", 3);
     version->SetWeights(77, "abcd");
@@ -156,6 +157,55 @@ TEST(Metrics, ReportsQueuesBatchesAndMemoryOfAVersion) {
   EXPECT_EQ(samples.at("paramd_arena_bytes{" + labels + "}"), 9);
   EXPECT_EQ(samples.at("paramd_compiled_shapes{" + labels + "}"), 4);
   EXPECT_EQ(samples.at("paramd_shape_compile_seconds_count{" + labels + "}"), 1);
+}
+
+TEST(Metrics, SumsHaveTritonsNamesToo) {
+  MetricsOptions options = Options();
+  options.triton_names = true;
+  const auto metrics = Metrics::Create(options);
+  const auto version = metrics->ForVersion("m", 1);
+  version->statistics().RecordSuccess(64, absl::Milliseconds(10),
+                                      {.queue = absl::Milliseconds(4),
+                                       .input = absl::Milliseconds(1),
+                                       .infer = absl::Milliseconds(3),
+                                       .output = absl::Milliseconds(2)},
+                                      absl::FromUnixMillis(1234));
+  version->statistics().RecordFailure(absl::Milliseconds(1));
+  version->statistics().RecordExecution(64, {.infer = absl::Milliseconds(3)});
+  version->AddToQueue(2, 100);
+  const auto samples = Samples(metrics->Render());
+  const std::string labels = R"({model="m",version="1"})";
+  EXPECT_EQ(samples.at("nv_inference_request_success" + labels), 1);
+  EXPECT_EQ(samples.at("nv_inference_request_failure" + labels), 1);
+  EXPECT_EQ(samples.at("nv_inference_count" + labels), 64);
+  EXPECT_EQ(samples.at("nv_inference_exec_count" + labels), 1);
+  EXPECT_EQ(samples.at("nv_inference_pending_request_count" + labels), 2);
+  EXPECT_EQ(samples.at("nv_inference_request_duration_us" + labels), 10000);
+  EXPECT_EQ(samples.at("nv_inference_queue_duration_us" + labels), 4000);
+  EXPECT_EQ(samples.at("nv_inference_compute_input_duration_us" + labels), 1000);
+  EXPECT_EQ(samples.at("nv_inference_compute_infer_duration_us" + labels), 3000);
+  EXPECT_EQ(samples.at("nv_inference_compute_output_duration_us" + labels), 2000);
+  EXPECT_THAT(Metrics::Create(Options())->Render(), Not(HasSubstr("nv_inference")));
+}
+
+TEST(VersionStatistics, CountsBatchesByTheirRows) {
+  VersionStatistics statistics;
+  statistics.RecordExecution(8, {.input = absl::Nanoseconds(1), .infer = absl::Nanoseconds(2)});
+  statistics.RecordExecution(1, {.output = absl::Nanoseconds(5)});
+  statistics.RecordExecution(8, {.infer = absl::Nanoseconds(3)});
+  // More sizes than it keeps apart: these are in the sum.
+  for (int rows = 100; rows < 200; ++rows) statistics.RecordExecution(rows, {});
+  StatisticsTotals totals;
+  statistics.AddTo(&totals);
+  EXPECT_EQ(totals.executions, 103u);
+  ASSERT_EQ(totals.batches.size(), 64u);
+  EXPECT_EQ(totals.batches[0].rows, 1);
+  EXPECT_EQ(totals.batches[0].output_ns, 5u);
+  EXPECT_EQ(totals.batches[1].rows, 8);
+  EXPECT_EQ(totals.batches[1].executions, 2u);
+  EXPECT_EQ(totals.batches[1].infer_ns, 5u);
+  statistics.AddTo(&totals);  // As of a second recorder.
+  EXPECT_EQ(totals.batches[1].executions, 4u);
 }
 
 TEST(Metrics, AVersionsSeriesDisappearWithItsRecorder) {
@@ -312,7 +362,7 @@ TEST(Metrics, EveryFamilyOfTheTableIsRenderedWithItsTypeLabelsAndHelp) {
     const std::string name(spec.name);
     EXPECT_TRUE(seen.erase(name)) << name << " is in the table and not in /metrics";
     const bool is_counter = spec.type == MetricType::kCounter;
-    EXPECT_EQ(is_counter, name.ends_with("_total")) << name;
+    EXPECT_EQ(is_counter && !name.starts_with("nv_"), name.ends_with("_total")) << name;
     EXPECT_THAT(text, HasSubstr("# HELP " + name + " " + std::string(spec.help) + "\n"));
     const std::vector<std::string> wanted =
         absl::StrSplit(ToAbsl(spec.labels), ", ", absl::SkipEmpty());
@@ -362,7 +412,7 @@ TEST(Metrics, PromtoolFindsNothingToSay) {
   ASSERT_EQ(access(kPromtool, X_OK), 0)
       << kPromtool << " is missing: install Debian's package prometheus (deploy/install does)";
   TempFolder folder;
-  FullMetrics full(folder);
+  FullMetrics full(folder, /*triton_names=*/false);  // Those have much to say about.
   full.metrics->unknown_model()->RecordRequest(absl::StatusCode::kNotFound, absl::Seconds(1));
   const std::string file = folder.Write("metrics.txt", full.metrics->Render());
   const std::string said_file = folder.path("said.txt");

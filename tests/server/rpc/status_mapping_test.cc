@@ -24,6 +24,12 @@ TEST(StatusMapping, WhatNobodyClassifiedIsOursAndSaysNothing) {
   EXPECT_EQ(mapped.error_message().find("secret"), std::string::npos);
 }
 
+TEST(StatusMapping, WhereTheRepositoryLiesIsCutOut) {
+  EXPECT_EQ(WithoutRoot("/srv/models/digits/1: no file in /srv/models//x", "/srv/models"),
+            "digits/1: no file in x");
+  EXPECT_EQ(WithoutRoot("text", ""), "text");
+}
+
 TEST(StatusMapping, AMessageFitsIntoATrailer) {
   const grpc::Status mapped = ToGrpcStatus(absl::NotFoundError(std::string(100000, 'x')));
   EXPECT_LE(mapped.error_message().size(), 4096u);
