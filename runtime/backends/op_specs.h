@@ -141,6 +141,8 @@ struct PoolParams {
   Kind kind = Kind::kMax;
   std::vector<int64_t> kernel, strides, dilations, pads_begin, pads_end;
   bool count_include_pad = false;
+  // Max: indices count a plane's elements with the last spatial dimension slowest.
+  bool column_major = false;
 };
 
 // inputs {x}; outputs {y}, elementwise.
@@ -226,7 +228,9 @@ struct GatherParams {
 };
 
 // inputs {x}; outputs {y of another type}.
-struct CastParams {};
+struct CastParams {
+  bool saturate = true;  // To an 8-bit float: what is too large is the largest; else NaN or Inf.
+};
 
 // inputs {x}; outputs {y}; constant mode, `value` outside.
 struct PadParams {

@@ -113,26 +113,24 @@ class Proof {
   // At least one input is rows.
   std::string VisitRows(const Node& node) {
     if (const std::string reason = CheckPostOps(node); !reason.empty()) return reason;
-    constexpr std::string_view kRowWise[] = {// Dimension 0 is the sample, in all of them.
-                                             "Conv",
-                                             "MaxPool",
-                                             "AveragePool",
-                                             "GlobalMaxPool",
-                                             "GlobalAveragePool",
-                                             "LRN",
-                                             "BatchNormalization",
-                                             "Dropout",
-                                             "Identity",
-                                             "Cast",
-                                             "ConvTranspose",
-                                             "LpPool",
-                                             "GlobalLpPool",
-                                             "InstanceNormalization",
-                                             "DepthToSpace",
-                                             "SpaceToDepth"};
+    constexpr std::string_view kRowWise[] = {
+        // Dimension 0 is the sample, in all of them.
+        "Conv", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool", "LRN",
+        "BatchNormalization", "Dropout", "Identity", "Cast", "ConvTranspose", "LpPool",
+        "GlobalLpPool", "InstanceNormalization", "DepthToSpace", "SpaceToDepth",
+        // Of our own domain.
+        "TreeEnsemble", "LabelLookup", "PairwiseProbability"};
     const std::string& op = node.op;
     const bool internal = node.domain == kInternalDomain;
     if (!node.domain.empty() && !internal) return "has no rule";
+    if (op == "BatchNormalization" && node.GetInt("training_mode", 0) != 0) {
+      return "normalises by the batch's own statistics";
+    }
+    // What is drawn depends on where in the batch a row is.
+    if (op == "Dropout" && node.inputs.size() > 2 && node.inputs[2] != kNone &&
+        !IsKnownFalse(node.inputs[2])) {
+      return "drops at random";
+    }
     if (std::find(std::begin(kRowWise), std::end(kRowWise), op) != std::end(kRowWise)) {
       return OnlyFirst(node);
     }
@@ -151,6 +149,13 @@ class Proof {
                            : op == "Hardmax"                                     ? 1
                                                                                  : 0;
       return reason.empty() ? AxisIsInside(node, axis) : reason;
+    }
+    if (op == "DeformConv") return VisitDeformConv(node);
+    if (op == "NGramCounts") return Rank(node.inputs[0]) == 2 ? OnlyFirst(node) : "counts all rows";
+    if (op == "OneHot") {
+      const std::string reason = OnlyFirst(node);
+      const int64_t axis = node.GetInt("axis", -1);
+      return !reason.empty() ? reason : axis == -1 || axis > 0 ? "" : "puts classes before rows";
     }
     if (op == "QuantizeLinear" || op == "DequantizeLinear") {
       // Scales that the model holds; those of a request come from all of its rows.
@@ -179,6 +184,23 @@ class Proof {
     const OpRow* row = FindOp(node.domain, op, node.opset);
     if (row != nullptr && IsElementwise(op)) return VisitElementwise(node);
     return "has no rule";
+  }
+
+  bool IsKnownFalse(ValueId id) const {
+    const Tensor* tensor = graph_.InlineConstant(id);
+    const auto values = tensor == nullptr ? std::nullopt : IntValues(tensor->view());
+    return values.has_value() && values->size() == 1 && values->front() == 0;
+  }
+
+  // Offsets and masks come with their row.
+  std::string VisitDeformConv(const Node& node) const {
+    for (const size_t i : {size_t{0}, size_t{2}, size_t{4}}) {
+      if (i < node.inputs.size() && node.inputs[i] != kNone && InputKind(node, i) != Kind::kRows) {
+        return StrCat("has an input ", i, " that is not of the batch");
+      }
+    }
+    const bool held = InputKind(node, 1) == Kind::kFree && InputKind(node, 3) == Kind::kFree;
+    return held ? "" : "has weights that depend on the request";
   }
 
   static bool IsElementwise(const std::string& op) {

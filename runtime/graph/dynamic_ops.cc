@@ -104,23 +104,34 @@ absl::StatusOr<Types> InferLoop(const InferContext& context, const InferSubgraph
 
 absl::StatusOr<Types> InferScan(const InferContext& context, const InferSubgraphFn& infer) {
   const Node& node = *context.node;
-  if (node.opset < 9) {
-    return absl::UnimplementedError("Scan with a batch dimension (before opset 9)");
-  }
   PARAMD_ASSIGN_OR_RETURN(const Graph* body, Subgraph(node, "body"));
+  // Before opset 9 the sequences' lengths come first, and all have a batch.
+  const bool batched = node.opset < 9;
+  Types values(context.inputs.begin() + (batched && !context.inputs.empty() ? 1 : 0),
+               context.inputs.end());
+  if (batched && context.inputs.size() > values.size() &&
+      context.inputs[0].dtype != DType::kUndefined) {
+    return absl::UnimplementedError("sequence_lens of Scan before opset 9 is not supported");
+  }
   const int64_t scans = node.GetInt("num_scan_inputs", 0);
-  if (scans < 1 || static_cast<uint64_t>(scans) > context.inputs.size() ||
-      body->inputs.size() != context.inputs.size()) {
+  if (scans < 1 || static_cast<uint64_t>(scans) > values.size() ||
+      body->inputs.size() != values.size()) {
     return absl::InvalidArgumentError("num_scan_inputs and the body's inputs do not fit");
   }
-  const size_t states = context.inputs.size() - static_cast<size_t>(scans);
+  const size_t states = values.size() - static_cast<size_t>(scans);
   if (body->outputs.size() < states) {
     return absl::InvalidArgumentError("the body has fewer outputs than states");
   }
   const std::vector<int64_t> axes = node.GetInts("scan_input_axes");
   Types inputs;
-  for (size_t i = 0; i < context.inputs.size(); ++i) {
-    PARAMD_ASSIGN_OR_RETURN(ValueType type, Input(context, i));
+  for (size_t i = 0; i < values.size(); ++i) {
+    ValueType type = values[i];
+    if (type.dtype == DType::kUndefined) {
+      return absl::InvalidArgumentError(StrCat("input ", i, " is missing"));
+    }
+    if (batched && type.shape.has_value() && !type.shape->empty()) {
+      type.shape->erase(type.shape->begin());
+    }
     if (i < states || !type.shape.has_value() || type.shape->empty()) {
       inputs.push_back(AnyShape(type));
       continue;
@@ -140,7 +151,7 @@ absl::StatusOr<Types> InferScan(const InferContext& context, const InferSubgraph
     ValueType scanned = made[i];
     // Along which axis they are put together is left open.
     if (scanned.shape.has_value()) {
-      scanned.shape = SymbolicShape(scanned.shape->size() + 1);
+      scanned.shape = SymbolicShape(scanned.shape->size() + (batched ? 2 : 1));
     }
     outputs.push_back(std::move(scanned));
   }

@@ -42,6 +42,19 @@ absl::Status CheckInterpretable(const Graph& graph) {
   return absl::OkStatus();
 }
 
+// Strings are objects on the heap, which no arena holds.
+bool UsesStrings(const Graph& graph) {
+  const auto text = [&](const std::vector<ValueId>& ids) {
+    return std::any_of(ids.begin(), ids.end(), [&](ValueId id) {
+      return id != kNone && graph.value(id).type.dtype == DType::kString;
+    });
+  };
+  if (text(graph.inputs)) return true;
+  return std::any_of(graph.nodes().begin(), graph.nodes().end(), [&](const Node& node) {
+    return !node.dead && (text(node.inputs) || text(node.outputs));
+  });
+}
+
 // Whether the graph says by its operators and types that only a run can tell.
 bool NeedsInterpreter(const Graph& graph) {
   for (const ValueId id : graph.inputs) {
@@ -54,7 +67,7 @@ bool NeedsInterpreter(const Graph& graph) {
       return true;
     }
   }
-  return false;
+  return UsesStrings(graph);
 }
 
 }  // namespace
@@ -104,7 +117,8 @@ absl::StatusOr<std::unique_ptr<GraphPlan>> GraphPlan::Make(std::unique_ptr<const
   }
   std::unique_ptr<GraphPlan> plan(new GraphPlan(std::move(graph), options));
   if (NeedsInterpreter(plan->graph())) {
-    plan->interpreted_because_ = "the graph has control flow, sequences or data-dependent shapes";
+    plan->interpreted_because_ =
+        "the graph has control flow, sequences, strings or data-dependent shapes";
   } else if (const absl::Status status = plan->PlanPrograms(); !status.ok()) {
     // A shape that only a run can tell is no mistake of the graph.
     if (!absl::IsUnimplemented(status)) return status;

@@ -25,7 +25,7 @@ absl::Status InterpretedSession::Prepare(absl::Span<const Shape> input_shapes) {
                                              " inputs, got ", input_shapes.size(), " shapes"));
   }
   std::vector<MutableTensorView> inputs;
-  std::deque<Tensor> texts;
+  std::vector<Tensor> strings;
   uint64_t bytes = 0;
   for (size_t i = 0; i < input_shapes.size(); ++i) {
     const ValueType& type = graph.value(graph.inputs[i]).type;
@@ -35,9 +35,10 @@ absl::Status InterpretedSession::Prepare(absl::Span<const Shape> input_shapes) {
           StrCat("input '", graph.value(graph.inputs[i]).name, "' is not a tensor"));
     }
     if (type.dtype == DType::kString) {
-      // Strings have no place in an arena.
-      PARAMD_RETURN_IF_ERROR(CheckedElements(input_shapes[i].dims()).status());
-      inputs.push_back(texts.emplace_back(type.dtype, input_shapes[i]).view());
+      // Objects: they live on the heap, like all that the interpreter makes.
+      PARAMD_ASSIGN_OR_RETURN(Tensor held, interpreter_.NewTensor(type.dtype, input_shapes[i]));
+      strings.push_back(std::move(held));
+      inputs.push_back(strings.back().view());
       continue;
     }
     PARAMD_ASSIGN_OR_RETURN(const uint64_t size, CheckedBytes(type.dtype, input_shapes[i].dims()));
@@ -49,7 +50,7 @@ absl::Status InterpretedSession::Prepare(absl::Span<const Shape> input_shapes) {
   }
   PARAMD_RETURN_IF_ERROR(arena_->Reserve(bytes));
   inputs_ = std::move(inputs);
-  texts_ = std::move(texts);
+  strings_ = std::move(strings);
   outputs_.clear();
   return absl::OkStatus();
 }

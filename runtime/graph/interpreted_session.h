@@ -1,12 +1,11 @@
 // InterpretedSession: runs a GraphProgram that cannot be compiled. Inputs lie
-// in the arena as for any session; everything else is on the heap.
+// in the arena as for any session; strings and everything else are on the heap.
 //
 // Life: must go before its model and its arena. Thread-safety: belongs to its
 // stream's thread.
 #ifndef PARAMD_RUNTIME_GRAPH_INTERPRETED_SESSION_H_
 #define PARAMD_RUNTIME_GRAPH_INTERPRETED_SESSION_H_
 
-#include <deque>
 #include <vector>
 
 #include "runtime/graph/arena.h"
@@ -33,7 +32,7 @@ class InterpretedSession final : public Session {
   Arena* const arena_;
   Interpreter interpreter_;
   std::vector<MutableTensorView> inputs_;
-  std::deque<Tensor> texts_;  // Those of strings.
+  std::vector<Tensor> strings_;  // Inputs that no arena holds.
   std::vector<RuntimeValue> outputs_;
 };
 

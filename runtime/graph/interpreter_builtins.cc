@@ -171,6 +171,8 @@ constexpr InterpreterBuiltin kBuiltins[] = {
     {"SplitToSequence", RunSplitToSequence},
     {"StringConcat", RunStringConcat},
     {"StringSplit", RunStringSplit},
+    {"StringNormalizer", RunStringNormalizer},
+    {"RegexFullMatch", RunRegexFullMatch},
     {"SequenceConstruct", RunSequenceConstruct},
     {"SequenceEmpty", RunSequenceEmpty},
     {"SequenceLength", RunSequenceLength},

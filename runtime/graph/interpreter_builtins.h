@@ -61,6 +61,8 @@ absl::StatusOr<std::vector<RuntimeValue>> RunSplitToSequence(const BuiltinCall& 
 // interpreter_strings.cc
 absl::StatusOr<std::vector<RuntimeValue>> RunStringConcat(const BuiltinCall& call);
 absl::StatusOr<std::vector<RuntimeValue>> RunStringSplit(const BuiltinCall& call);
+absl::StatusOr<std::vector<RuntimeValue>> RunStringNormalizer(const BuiltinCall& call);
+absl::StatusOr<std::vector<RuntimeValue>> RunRegexFullMatch(const BuiltinCall& call);
 
 // interpreter_tensors.cc: pieces of dense tensors.
 // Slice `index` along `axis`, the axis dropped. REQUIRES: axis and index inside.

@@ -126,46 +126,32 @@ absl::StatusOr<Values> RunLoop(const BuiltinCall& call) {
   return state;
 }
 
-// inputs {state..., scanned...}, of which num_scan_inputs are scanned; body
-// inputs {state..., slices...}, outputs {state..., slices...}.
-absl::StatusOr<Values> RunScan(const BuiltinCall& call) {
-  PARAMD_RETURN_IF_ERROR(NeedsFrame(call));
-  if (call.node->opset < 9) {
-    return absl::UnimplementedError("Scan with a batch dimension (before opset 9)");
-  }
-  PARAMD_ASSIGN_OR_RETURN(const Graph* body, call.Subgraph("body"));
-  const int64_t declared = call.node->GetInt("num_scan_inputs", 0);
-  if (declared < 1 || static_cast<uint64_t>(declared) > call.inputs.size()) {
-    return absl::InvalidArgumentError(
-        StrCat("num_scan_inputs is ", declared, " of ", call.inputs.size(), " inputs"));
-  }
-  const auto scan_inputs = static_cast<size_t>(declared);
-  const size_t states = call.inputs.size() - scan_inputs;
-  if (body->inputs.size() != call.inputs.size() || body->outputs.size() < states) {
-    return absl::InvalidArgumentError(StrCat("the body has ", body->inputs.size(), " inputs and ",
-                                             body->outputs.size(), " outputs for ", states,
-                                             " states and ", scan_inputs, " scanned inputs"));
-  }
-  const size_t scan_outputs = body->outputs.size() - states;
-  PARAMD_ASSIGN_OR_RETURN(const auto in_axes, PerScan(*call.node, "scan_input_axes", scan_inputs));
-  PARAMD_ASSIGN_OR_RETURN(const auto in_backwards,
-                          PerScan(*call.node, "scan_input_directions", scan_inputs));
-  PARAMD_ASSIGN_OR_RETURN(const auto out_axes,
-                          PerScan(*call.node, "scan_output_axes", scan_outputs));
-  PARAMD_ASSIGN_OR_RETURN(const auto out_backwards,
-                          PerScan(*call.node, "scan_output_directions", scan_outputs));
+namespace {
 
+// How the body of a Scan is fed and what it gives.
+struct ScanPlan {
+  const Graph* body = nullptr;
+  size_t states = 0, scan_inputs = 0, scan_outputs = 0;
+  std::vector<int64_t> in_axes, in_backwards, out_axes, out_backwards;
+};
+
+// `values` are the states and the scanned inputs: the last states and the scanned outputs.
+absl::StatusOr<Values> ScanAll(const BuiltinCall& call, const ScanPlan& plan,
+                               const Values& values) {
   int64_t rounds = -1;
-  std::vector<int> axes(scan_inputs);
-  for (size_t i = 0; i < scan_inputs; ++i) {
-    PARAMD_ASSIGN_OR_RETURN(const RuntimeValue* scanned, call.TensorInput(states + i));
-    const int rank = scanned->shape().rank();
-    if (in_axes[i] < -rank || in_axes[i] >= rank) {
-      return absl::InvalidArgumentError(
-          StrCat("scan_input_axes ", in_axes[i], " is outside [", -rank, ",", rank, ")"));
+  std::vector<int> axes(plan.scan_inputs);
+  for (size_t i = 0; i < plan.scan_inputs; ++i) {
+    const RuntimeValue& scanned = values[plan.states + i];
+    if (!scanned.is_tensor()) {
+      return absl::InvalidArgumentError(StrCat("input ", plan.states + i, " is not a tensor"));
     }
-    axes[i] = static_cast<int>(in_axes[i] < 0 ? in_axes[i] + rank : in_axes[i]);
-    const int64_t length = scanned->shape().dim(axes[i]);
+    const int rank = scanned.shape().rank();
+    if (plan.in_axes[i] < -rank || plan.in_axes[i] >= rank) {
+      return absl::InvalidArgumentError(
+          StrCat("scan_input_axes ", plan.in_axes[i], " is outside [", -rank, ",", rank, ")"));
+    }
+    axes[i] = static_cast<int>(plan.in_axes[i] < 0 ? plan.in_axes[i] + rank : plan.in_axes[i]);
+    const int64_t length = scanned.shape().dim(axes[i]);
     if (rounds >= 0 && length != rounds) {
       return absl::InvalidArgumentError(
           StrCat("scanned inputs have lengths ", rounds, " and ", length));
@@ -173,35 +159,107 @@ absl::StatusOr<Values> RunScan(const BuiltinCall& call) {
     rounds = length;
   }
 
-  Values state(call.inputs.begin(), call.inputs.begin() + static_cast<int64_t>(states));
-  std::vector<Values> scanned(scan_outputs);
+  Values state(values.begin(), values.begin() + static_cast<int64_t>(plan.states));
+  std::vector<Values> scanned(plan.scan_outputs);
   for (int64_t round = 0; round < rounds; ++round) {
     Values inputs = std::move(state);
-    for (size_t i = 0; i < scan_inputs; ++i) {
-      const int64_t index = in_backwards[i] != 0 ? rounds - 1 - round : round;
+    for (size_t i = 0; i < plan.scan_inputs; ++i) {
+      const int64_t index = plan.in_backwards[i] != 0 ? rounds - 1 - round : round;
       PARAMD_ASSIGN_OR_RETURN(
           RuntimeValue slice,
-          SliceAlong(*call.interpreter, call.inputs[states + i], axes[i], index));
+          SliceAlong(*call.interpreter, values[plan.states + i], axes[i], index));
       inputs.push_back(std::move(slice));
     }
     PARAMD_ASSIGN_OR_RETURN(Values outputs,
-                            call.interpreter->RunSubgraph(*body, inputs, *call.frame));
-    state.assign(outputs.begin(), outputs.begin() + static_cast<int64_t>(states));
-    for (size_t i = 0; i < scan_outputs; ++i) {
+                            call.interpreter->RunSubgraph(*plan.body, inputs, *call.frame));
+    state.assign(outputs.begin(), outputs.begin() + static_cast<int64_t>(plan.states));
+    for (size_t i = 0; i < plan.scan_outputs; ++i) {
       auto& into = scanned[i];
-      into.insert(out_backwards[i] != 0 ? into.begin() : into.end(),
-                  std::move(outputs[states + i]));
+      into.insert(plan.out_backwards[i] != 0 ? into.begin() : into.end(),
+                  std::move(outputs[plan.states + i]));
     }
   }
-  for (size_t i = 0; i < scan_outputs; ++i) {
+  for (size_t i = 0; i < plan.scan_outputs; ++i) {
     absl::StatusOr<RuntimeValue> joined =
-        scanned[i].empty() ? NoRows(*call.interpreter, *body, body->outputs[states + i])
-                           : JoinAlong(*call.interpreter, scanned[i], static_cast<int>(out_axes[i]),
-                                       /*new_axis=*/true);
+        scanned[i].empty()
+            ? NoRows(*call.interpreter, *plan.body, plan.body->outputs[plan.states + i])
+            : JoinAlong(*call.interpreter, scanned[i], static_cast<int>(plan.out_axes[i]),
+                        /*new_axis=*/true);
     if (!joined.ok()) return joined.status();
     state.push_back(*std::move(joined));
   }
   return state;
+}
+
+// Scan of opset 8: every value has the batch as its first dimension, and each
+// of its rows is a scan of its own.
+absl::StatusOr<Values> ScanBatch(const BuiltinCall& call, const ScanPlan& plan,
+                                 const Values& values) {
+  int64_t batch = -1;
+  for (const RuntimeValue& value : values) {
+    if (!value.is_tensor() || value.shape().rank() < 1 ||
+        (batch >= 0 && value.shape().dim(0) != batch)) {
+      return absl::InvalidArgumentError("the inputs' first dimensions are not one batch");
+    }
+    batch = value.shape().dim(0);
+  }
+  if (batch < 1) return absl::InvalidArgumentError("the batch is empty");
+  std::vector<Values> results(plan.states + plan.scan_outputs);
+  for (int64_t row = 0; row < batch; ++row) {
+    Values own;
+    for (const RuntimeValue& value : values) {
+      PARAMD_ASSIGN_OR_RETURN(RuntimeValue slice, SliceAlong(*call.interpreter, value, 0, row));
+      own.push_back(std::move(slice));
+    }
+    PARAMD_ASSIGN_OR_RETURN(const Values outputs, ScanAll(call, plan, own));
+    for (size_t i = 0; i < outputs.size(); ++i) results[i].push_back(outputs[i]);
+  }
+  Values joined;
+  for (const Values& rows : results) {
+    PARAMD_ASSIGN_OR_RETURN(RuntimeValue value,
+                            JoinAlong(*call.interpreter, rows, 0, /*new_axis=*/true));
+    joined.push_back(std::move(value));
+  }
+  return joined;
+}
+
+}  // namespace
+
+// inputs {state..., scanned...}, of which num_scan_inputs are scanned (before
+// opset 9 after the sequences' lengths); body inputs {state..., slices...},
+// outputs {state..., slices...}.
+absl::StatusOr<Values> RunScan(const BuiltinCall& call) {
+  PARAMD_RETURN_IF_ERROR(NeedsFrame(call));
+  const Node& node = *call.node;
+  const bool batched = node.opset < 9;
+  if (batched && call.Has(0)) {
+    return absl::UnimplementedError("sequence_lens of Scan before opset 9 is not supported");
+  }
+  const Values values(call.inputs.begin() + (batched && !call.inputs.empty() ? 1 : 0),
+                      call.inputs.end());
+  ScanPlan plan;
+  PARAMD_ASSIGN_OR_RETURN(plan.body, call.Subgraph("body"));
+  const int64_t declared = node.GetInt("num_scan_inputs", 0);
+  if (declared < 1 || static_cast<uint64_t>(declared) > values.size()) {
+    return absl::InvalidArgumentError(
+        StrCat("num_scan_inputs is ", declared, " of ", values.size(), " inputs"));
+  }
+  plan.scan_inputs = static_cast<size_t>(declared);
+  plan.states = values.size() - plan.scan_inputs;
+  if (plan.body->inputs.size() != values.size() || plan.body->outputs.size() < plan.states) {
+    return absl::InvalidArgumentError(
+        StrCat("the body has ", plan.body->inputs.size(), " inputs and ", plan.body->outputs.size(),
+               " outputs for ", plan.states, " states and ", plan.scan_inputs, " scanned inputs"));
+  }
+  plan.scan_outputs = plan.body->outputs.size() - plan.states;
+  PARAMD_ASSIGN_OR_RETURN(plan.in_axes, PerScan(node, "scan_input_axes", plan.scan_inputs));
+  PARAMD_ASSIGN_OR_RETURN(
+      plan.in_backwards,
+      PerScan(node, batched ? "directions" : "scan_input_directions", plan.scan_inputs));
+  PARAMD_ASSIGN_OR_RETURN(plan.out_axes, PerScan(node, "scan_output_axes", plan.scan_outputs));
+  PARAMD_ASSIGN_OR_RETURN(plan.out_backwards,
+                          PerScan(node, "scan_output_directions", plan.scan_outputs));
+  return batched ? ScanBatch(call, plan, values) : ScanAll(call, plan, values);
 }
 
 }  // namespace paramd

@@ -17,6 +17,8 @@
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
 #include "runtime/graph/dynamic_ops.h"
+#include "runtime/graph/functions/own_functions.h"
+#include "runtime/graph/onnx_schema.h"
 #include "runtime/graph/onnx_tensor.h"
 #include "runtime/graph/op_expansion.h"
 #include "runtime/graph/ops/op_table.h"
@@ -57,8 +59,11 @@ void StripOpsets(onnx::GraphProto& graph, int depth) {
 
 class Expander {
  public:
-  Expander(onnx::ModelProto& model, const OpsetByDomain& opsets, int64_t nodes_max)
+  Expander(onnx::ModelProto& model, const OpsetByDomain& opsets, int64_t nodes_max,
+           std::function<absl::StatusOr<Tensor>(const onnx::TensorProto&)> read)
       : model_(model), opsets_(opsets), nodes_max_(nodes_max) {
+    surroundings_.type_of = [this](const std::string& name) { return TypeOf(name); };
+    surroundings_.read = std::move(read);
     for (const onnx::FunctionProto& function : model.functions()) {
       functions_[{CanonicalDomain(function.domain()), function.name()}] = &function;
     }
@@ -102,7 +107,8 @@ class Expander {
       }
     }
     std::vector<onnx::NodeProto> nodes;
-    if (const std::optional<onnx::FunctionProto> body = BodyOf(node); body.has_value()) {
+    PARAMD_ASSIGN_OR_RETURN(const std::optional<onnx::FunctionProto> body, BodyOf(node));
+    if (body.has_value()) {
       OpsetByDomain opsets;
       for (const auto& import : body->opset_import()) {
         opsets[CanonicalDomain(import.domain())] = import.version();
@@ -121,13 +127,48 @@ class Expander {
     return absl::OkStatus();
   }
 
-  std::optional<onnx::FunctionProto> BodyOf(const onnx::NodeProto& node) {
+  // Nothing where the node stays as it is.
+  absl::StatusOr<std::optional<onnx::FunctionProto>> BodyOf(const onnx::NodeProto& node) {
     const std::string domain = CanonicalDomain(node.domain());
     if (const auto it = functions_.find({domain, node.op_type()}); it != functions_.end()) {
-      return *it->second;
+      return std::optional(*it->second);
     }
     const int64_t opset = OpsetOfNode(node, opsets_);
-    if (HasOwnMeaning(domain, node.op_type(), opset) || opset > kOpsetMax) return std::nullopt;
+    if (HasOwnMeaning(domain, node.op_type(), opset) || opset > kOpsetMax) return NoBody();
+    if (const OwnFunction* row = FindOwnFunction(domain, node.op_type(), opset); row != nullptr) {
+      return Define(*row, node, opset);
+    }
+    return BodyOfSchema(node, domain, opset);
+  }
+
+  static std::optional<onnx::FunctionProto> NoBody() { return std::nullopt; }
+
+  absl::StatusOr<std::optional<onnx::FunctionProto>> Define(const OwnFunction& row,
+                                                            const onnx::NodeProto& node,
+                                                            int64_t opset) {
+    const auto about = [&](const absl::Status& status) {
+      return absl::Status(
+          status.code(), ToAbsl(StrCat("node '", node.name(), "' (domain ", row.domain, " ", row.op,
+                                       "): ", FromAbsl(status.message()))));
+    };
+    if (const absl::Status status = CheckAttributes(node, std::string(row.domain), opset);
+        !status.ok()) {
+      return about(status);
+    }
+    FunctionBody body(node, surroundings_);
+    for (int i = 0; i < row.inputs_min; ++i) {
+      if (!body.Has(i)) {
+        return about(absl::InvalidArgumentError(StrCat("input ", i, " is missing")));
+      }
+    }
+    if (const absl::Status status = row.define(body); !status.ok()) return about(status);
+    absl::StatusOr<onnx::FunctionProto> built = std::move(body).Build();
+    if (!built.ok()) return about(built.status());
+    return std::optional(*std::move(built));
+  }
+
+  std::optional<onnx::FunctionProto> BodyOfSchema(const onnx::NodeProto& node,
+                                                  const std::string& domain, int64_t opset) {
     const onnx::OpSchema* schema =
         onnx::OpSchemaRegistry::Schema(node.op_type(), static_cast<int>(opset), domain);
     if (schema == nullptr) return std::nullopt;
@@ -302,6 +343,7 @@ class Expander {
   int64_t instances_ = 0;
   std::map<std::pair<std::string, std::string>, const onnx::FunctionProto*> functions_;
   std::optional<Types> types_;
+  FunctionSurroundings surroundings_;
 };
 
 // Whether any node is a function, so that most models are not copied.
@@ -314,6 +356,7 @@ bool AnyFunction(const onnx::GraphProto& graph, const OpsetByDomain& opsets, int
     const std::string domain = CanonicalDomain(node.domain());
     const int64_t opset = OpsetOfNode(node, opsets);
     if (HasOwnMeaning(domain, node.op_type(), opset) || opset > kOpsetMax) continue;
+    if (FindOwnFunction(domain, node.op_type(), opset) != nullptr) return true;
     const onnx::OpSchema* schema =
         onnx::OpSchemaRegistry::Schema(node.op_type(), static_cast<int>(opset), domain);
     if (schema != nullptr && (schema->HasFunction() || schema->HasContextDependentFunction())) {
@@ -334,11 +377,22 @@ int64_t OpsetOfNode(const onnx::NodeProto& node, const OpsetByDomain& opsets) {
   return it == opsets.end() ? 0 : it->second;
 }
 
+bool IsOurs(const onnx::NodeProto& node) {
+  return std::any_of(node.metadata_props().begin(), node.metadata_props().end(),
+                     [](const auto& prop) { return prop.key() == kOnnxNodeOpsetKey; });
+}
+
 absl::Status ExpandFunctions(onnx::ModelProto& model, const OpsetByDomain& opsets,
-                             int64_t nodes_max) {
+                             int64_t nodes_max,
+                             std::function<absl::StatusOr<Tensor>(const onnx::TensorProto&)> read) {
   StripOpsets(*model.mutable_graph(), 0);
   for (onnx::FunctionProto& function : *model.mutable_functions()) {
     PARAMD_RETURN_IF_ERROR(CheckName("function", function.name()));
+    for (const auto& import : function.opset_import()) {
+      if (import.domain() != kInternalDomain) continue;
+      return absl::InvalidArgumentError(StrCat("function '", function.name(), "' uses the domain ",
+                                               kInternalDomain, ", which no file may"));
+    }
     for (onnx::NodeProto& node : *function.mutable_node()) {
       node.clear_metadata_props();
       for (onnx::AttributeProto& attribute : *node.mutable_attribute()) {
@@ -349,7 +403,7 @@ absl::Status ExpandFunctions(onnx::ModelProto& model, const OpsetByDomain& opset
   if (model.functions_size() == 0 && !AnyFunction(model.graph(), opsets, 0)) {
     return absl::OkStatus();
   }
-  PARAMD_RETURN_IF_ERROR(Expander(model, opsets, nodes_max).Run());
+  PARAMD_RETURN_IF_ERROR(Expander(model, opsets, nodes_max, std::move(read)).Run());
   model.clear_functions();
   return absl::OkStatus();
 }

@@ -9,8 +9,10 @@
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
 #include "runtime/graph/dynamic_ops.h"
+#include "runtime/graph/functions/class_names.h"
 #include "runtime/graph/onnx_functions.h"
 #include "runtime/graph/onnx_graph_builder.h"
+#include "runtime/graph/onnx_schema.h"
 #include "runtime/graph/onnx_tensor.h"
 #include "runtime/graph/op_expansion.h"
 #include "runtime/graph/ops/op_table.h"
@@ -27,6 +29,38 @@ constexpr size_t kMissingShown = 16;
 constexpr int kMetadataMax = 32;
 constexpr size_t kMetadataBytesMax = 256;
 
+// Many exporters name no nodes; what one makes has a name.
+std::string NodeInWords(const onnx::NodeProto& node) {
+  if (!node.name().empty() || node.output_size() == 0) {
+    return StrCat("node '", node.name().substr(0, 200), "'");
+  }
+  return StrCat("the node that makes '", node.output(0).substr(0, 200), "'");
+}
+
+// A model of an opset before the first is one of the first, where none of its
+// operators changed between the two.
+absl::Status CheckOldOpset(const onnx::GraphProto& graph, int64_t opset, int depth) {
+  if (depth > kSubgraphDepthMax) {
+    return absl::InvalidArgumentError(StrCat("graphs are nested deeper than ", kSubgraphDepthMax));
+  }
+  for (const onnx::NodeProto& node : graph.node()) {
+    for (const onnx::AttributeProto& attribute : node.attribute()) {
+      if (attribute.has_g()) {
+        PARAMD_RETURN_IF_ERROR(CheckOldOpset(attribute.g(), opset, depth + 1));
+      }
+    }
+    if (!CanonicalDomain(node.domain()).empty()) continue;
+    PARAMD_RETURN_IF_ERROR(CheckName("operator", node.op_type()));
+    PARAMD_RETURN_IF_ERROR(CheckName("node", node.name()));
+    if (SameMeaning(node.op_type(), "", opset, kOpsetMin)) continue;
+    return absl::UnimplementedError(
+        StrCat("the model uses opset ", opset, " of ai.onnx, this build reads ", kOpsetMin, " to ",
+               kOpsetMax, ", and ", node.op_type().substr(0, 100), " (first at ", NodeInWords(node),
+               ") changed in between"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<OpsetByDomain> Opsets(const onnx::ModelProto& model) {
   OpsetByDomain opsets;
   for (const auto& import : model.opset_import()) {
@@ -40,10 +74,14 @@ absl::StatusOr<OpsetByDomain> Opsets(const onnx::ModelProto& model) {
   // A model of other domains alone need not name ai.onnx.
   const auto it = opsets.find("");
   if (it == opsets.end()) return opsets;
-  if (it->second < kOpsetMin || it->second > kOpsetMax) {
+  if (it->second > kOpsetMax || it->second < 1) {
     return absl::UnimplementedError(StrCat("the model uses opset ", it->second,
                                            " of ai.onnx; this build reads ", kOpsetMin, " to ",
                                            kOpsetMax));
+  }
+  if (it->second < kOpsetMin) {
+    PARAMD_RETURN_IF_ERROR(CheckOldOpset(model.graph(), it->second, 0));
+    it->second = kOpsetMin;
   }
   return opsets;
 }
@@ -54,14 +92,6 @@ struct Missing {
   std::set<std::string> named;  // Operators already in `text`.
   std::string text;
 };
-
-// Many exporters name no nodes; what one makes has a name.
-std::string NodeInWords(const onnx::NodeProto& node) {
-  if (!node.name().empty() || node.output_size() == 0) {
-    return StrCat("node '", node.name().substr(0, 200), "'");
-  }
-  return StrCat("the node that makes '", node.output(0).substr(0, 200), "'");
-}
 
 absl::Status Survey(const onnx::GraphProto& graph, const OpsetByDomain& opsets,
                     const OnnxImportOptions& options, int depth, int64_t& nodes, Missing& missing) {
@@ -84,7 +114,7 @@ absl::Status Survey(const onnx::GraphProto& graph, const OpsetByDomain& opsets,
     }
     const std::string domain = CanonicalDomain(node.domain());
     const int64_t opset = OpsetOfNode(node, opsets);
-    const bool known = domain != kInternalDomain &&
+    const bool known = (domain != kInternalDomain || IsOurs(node)) &&
                        (IsExpanded(domain, node.op_type()) || IsDynamicOp(domain, node.op_type()) ||
                         FindOp(domain, node.op_type(), opset) != nullptr);
     if (known) continue;
@@ -323,11 +353,16 @@ absl::StatusOr<ImportedModel> ImportOnnx(std::string_view skeleton, const Checkp
                                            "; this build reads from ", kIrVersionMin, " on"));
   }
   PARAMD_ASSIGN_OR_RETURN(const OpsetByDomain opsets, Opsets(proto));
-  PARAMD_RETURN_IF_ERROR(ExpandFunctions(proto, opsets, options.nodes_max));
+  const std::vector<std::pair<std::string, std::string>> class_names = ClassNames(proto.graph());
+  PARAMD_RETURN_IF_ERROR(
+      ExpandFunctions(proto, opsets, options.nodes_max, [&](const onnx::TensorProto& tensor) {
+        return WholeTensorFromProto(tensor, checkpoint, options);
+      }));
   PARAMD_RETURN_IF_ERROR(CheckRunnable(proto, opsets, options));
 
   ImportedModel model;
   AddHyperparameters(proto, opsets, model);
+  model.hyperparameters.insert(model.hyperparameters.end(), class_names.begin(), class_names.end());
   OnnxGraphBuilder builder(checkpoint, options, opsets, nullptr);
   PARAMD_ASSIGN_OR_RETURN(model.graph, builder.Build(proto.graph()));
   Graph& graph = *model.graph;

@@ -33,4 +33,14 @@ absl::Status CheckAttributes(const onnx::NodeProto& node, const std::string& dom
   return absl::OkStatus();
 }
 
+bool SameMeaning(const std::string& op, const std::string& domain, int64_t opset, int64_t later) {
+  const auto since = [&](int64_t version) {
+    const onnx::OpSchema* schema =
+        onnx::OpSchemaRegistry::Schema(op, static_cast<int>(version), domain);
+    return schema == nullptr ? -1 : schema->SinceVersion();
+  };
+  const int now = since(opset);
+  return now >= 0 && now == since(later);
+}
+
 }  // namespace paramd

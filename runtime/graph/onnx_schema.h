@@ -19,6 +19,9 @@ namespace paramd {
 // without a schema pass.
 absl::Status CheckAttributes(const onnx::NodeProto& node, const std::string& domain, int64_t opset);
 
+// Whether the operator means in `opset` what it means in `later`.
+bool SameMeaning(const std::string& op, const std::string& domain, int64_t opset, int64_t later);
+
 }  // namespace paramd
 
 #endif  // PARAMD_RUNTIME_GRAPH_ONNX_SCHEMA_H_

@@ -212,6 +212,26 @@ absl::StatusOr<Constant> ConstantFromProto(const onnx::TensorProto& proto,
   return constant;
 }
 
+absl::StatusOr<Tensor> WholeTensorFromProto(const onnx::TensorProto& proto,
+                                            const Checkpoint& checkpoint,
+                                            const OnnxImportOptions& options) {
+  PARAMD_ASSIGN_OR_RETURN(const Constant constant, ConstantFromProto(proto, checkpoint, options));
+  if (const Tensor* tensor = constant.inline_tensor(); tensor != nullptr) {
+    return Tensor::CopyOf(tensor->view());
+  }
+  const auto index = std::get<int32_t>(constant.source);
+  const CheckpointTensor& held = checkpoint.tensors()[static_cast<size_t>(index)];
+  if (held.bytes > kSkeletonTensorBytesMax) {
+    return absl::UnimplementedError(StrCat("the attribute tensor '", proto.name(), "' has ",
+                                           held.bytes, " bytes, above ", kSkeletonTensorBytesMax));
+  }
+  Tensor tensor(held.dtype, held.shape);
+  const absl::Span<std::byte> bytes(static_cast<std::byte*>(tensor.view().data), held.bytes);
+  PARAMD_RETURN_IF_ERROR(checkpoint.ReadTensor(held, bytes, nullptr));
+  if (options.on_value != nullptr) options.on_value(index, bytes);
+  return tensor;
+}
+
 absl::StatusOr<ValueType> TypeFromProto(const onnx::TypeProto& proto, std::string_view name) {
   const auto tensor_type = [&](const onnx::TypeProto_Tensor& tensor,
                                ValueType::Kind kind) -> absl::StatusOr<ValueType> {

@@ -26,6 +26,11 @@ absl::StatusOr<Constant> ConstantFromProto(const onnx::TensorProto& proto,
                                            const Checkpoint& checkpoint,
                                            const OnnxImportOptions& options);
 
+// The data of a tensor, wherever it is kept: in the message or in the checkpoint.
+absl::StatusOr<Tensor> WholeTensorFromProto(const onnx::TensorProto& proto,
+                                            const Checkpoint& checkpoint,
+                                            const OnnxImportOptions& options);
+
 // `name` is the value's; dimensions without a name get one made from it.
 absl::StatusOr<ValueType> TypeFromProto(const onnx::TypeProto& proto, std::string_view name);
 

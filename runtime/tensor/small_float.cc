@@ -84,12 +84,22 @@ float SmallFloatToFloat(DType dtype, uint8_t code) {
   return negative ? -value : value;
 }
 
-uint8_t FloatToSmallFloat(DType dtype, float value) {
+uint8_t FloatToSmallFloat(DType dtype, float value, bool saturate) {
   const Format& format = FormatOf(dtype);
   // f4e2m1 has no NaN; ONNX leaves the case open, zero is as good as any.
   if (std::isnan(value)) return format.nan;
   const int sign = std::signbit(value) ? 1 << (format.bits - 1) : 0;
   const float magnitude = std::abs(value);
+  if (!saturate && format.bits == 8) {
+    // What rounds to a number above the largest: half a step above it, ties to even.
+    const float step = Magnitude(format, format.largest) - Magnitude(format, format.largest - 1);
+    const float limit = Magnitude(format, format.largest) + step / 2;
+    const bool even = (format.largest & 1) == 0;
+    if (magnitude > limit || (magnitude == limit && !even)) {
+      if (format.one_zero) return format.nan;
+      return static_cast<uint8_t>(sign | (format.has_infinity ? format.largest + 1 : format.nan));
+    }
+  }
   // Codes grow with the value, so the nearest one is found by halving.
   int low = 0;
   int high = format.largest;

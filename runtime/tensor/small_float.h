@@ -1,7 +1,7 @@
 // The 8- and 4-bit floats of ONNX: exact to f32, and from f32 rounded to
 // nearest, ties to even, saturating at the largest finite number (ONNX's
-// default of Cast). Formats: https://onnx.ai/onnx/technical/float8.html and
-// https://onnx.ai/onnx/technical/float4.html
+// default of Cast), or else Inf where there is one and NaN. Formats:
+// https://onnx.ai/onnx/technical/float8.html and https://onnx.ai/onnx/technical/float4.html
 //
 // Thread-safety: pure functions.
 #ifndef PARAMD_RUNTIME_TENSOR_SMALL_FLOAT_H_
@@ -18,7 +18,7 @@ bool IsSmallFloat(DType dtype);
 
 // REQUIRES: IsSmallFloat(dtype). `code` is the element's bits, low ones first.
 float SmallFloatToFloat(DType dtype, uint8_t code);
-uint8_t FloatToSmallFloat(DType dtype, float value);
+uint8_t FloatToSmallFloat(DType dtype, float value, bool saturate = true);
 
 }  // namespace paramd
 

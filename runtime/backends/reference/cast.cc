@@ -1,5 +1,6 @@
 // Cast between numbers, bools and strings.
 #include <charconv>
+#include <cmath>
 #include <string>
 #include <string_view>
 
@@ -7,6 +8,7 @@
 #include "runtime/backends/reference/arithmetic.h"
 #include "runtime/backends/reference/dtype_dispatch.h"
 #include "runtime/backends/reference/kernels.h"
+#include "runtime/tensor/small_float.h"
 
 namespace paramd::reference {
 namespace {
@@ -45,6 +47,10 @@ bool Parse(const std::string& text, To* number) {
 
 template <typename From>
 std::string Format(From x) {
+  if constexpr (std::is_floating_point_v<From>) {
+    if (std::isnan(x)) return "NaN";
+    if (std::isinf(x)) return x > 0 ? "INF" : "-INF";
+  }
   char text[64];
   const std::to_chars_result end = std::to_chars(text, text + sizeof(text), x);
   return std::string(text, end.ptr);
@@ -95,12 +101,26 @@ absl::StatusOr<KernelPlan> ToString(DType from, int64_t count) {
   });
 }
 
+// Without saturation; with it, operands are staged.
+absl::StatusOr<KernelPlan> ToSmallFloat(DType from, DType to, int64_t count) {
+  return VisitNumberOrBool(from, [&]<typename From>() -> absl::StatusOr<KernelPlan> {
+    return KernelPlan{[to, count](const KernelArgs& args) {
+      const auto* x = args.in<Stored<From>>(0);
+      for (int64_t i = 0; i < count; ++i) {
+        args.out<uint8_t>(0)[i] = FloatToSmallFloat(to, CastOne<float, From>(x[i]), false);
+      }
+      return absl::OkStatus();
+    }};
+  });
+}
+
 }  // namespace
 
-absl::StatusOr<KernelPlan> CompileKernel(const OpSpec& spec, const CastParams&) {
+absl::StatusOr<KernelPlan> CompileKernel(const OpSpec& spec, const CastParams& params) {
   const int64_t count = spec.inputs[0].shape.elements();
   const DType from = spec.inputs[0].dtype, to = spec.outputs[0].dtype;
   if (from == to) return CompileKernel(spec, ReshapeParams{});
+  if (!params.saturate && IsSmallFloat(to)) return ToSmallFloat(from, to, count);
   if (from == DType::kString) return FromString(to, count);
   if (to == DType::kString) return ToString(from, count);
   return VisitNumberOrBool(from, [&]<typename From>() -> absl::StatusOr<KernelPlan> {

@@ -129,6 +129,57 @@ absl::StatusOr<KernelPlan> LpNorm(const OpSpec& spec, const NamedParams& params)
   });
 }
 
+// {x [N, C, ...], scale, shift, running mean, running variance, all [C]}; numbers {epsilon,
+// momentum}; outputs {y?, the running ones moved towards the batch's?}.
+absl::StatusOr<KernelPlan> BatchNormTraining(const OpSpec& spec, const NamedParams& params) {
+  const Shape& x = In(spec, 0).shape;
+  PARAMD_RETURN_IF_ERROR(
+      Require(x.rank() >= 2 && params.numbers.size() == 2, "x has rank ", x.rank()));
+  const int64_t rows = x.dim(0), channels = x.dim(1);
+  for (int i = 1; i < 5; ++i) {
+    PARAMD_RETURN_IF_ERROR(SameType(spec, 0, i));
+    PARAMD_RETURN_IF_ERROR(
+        Require(In(spec, i).shape.elements() == channels, "input ", i, " is not per channel"));
+  }
+  const int64_t size = rows * channels == 0 ? 0 : x.elements() / (rows * channels);
+  const double epsilon = params.numbers[0], momentum = params.numbers[1];
+  const bool values = HasOut(spec, 0), mean_there = HasOut(spec, 1), var_there = HasOut(spec, 2);
+  return VisitFloat(In(spec, 0).dtype, params.op, [&]<typename T>() -> absl::StatusOr<KernelPlan> {
+    return KernelPlan{[=](const KernelArgs& args) {
+      const auto at = [&](int64_t n, int64_t c) { return (n * channels + c) * size; };
+      const auto count = static_cast<double>(rows * size);
+      for (int64_t c = 0; c < channels; ++c) {
+        double mean = 0, variance = 0;
+        const auto each = [&](auto&& fn) {
+          for (int64_t n = 0; n < rows; ++n) {
+            for (int64_t i = 0; i < size; ++i) fn(at(n, c) + i);
+          }
+        };
+        each([&](int64_t i) { mean += static_cast<double>(args.in<T>(0)[i]) / count; });
+        each([&](int64_t i) {
+          const double apart = static_cast<double>(args.in<T>(0)[i]) - mean;
+          variance += apart * apart / count;
+        });
+        const double factor = static_cast<double>(args.in<T>(1)[c]) / std::sqrt(variance + epsilon);
+        const auto shift = static_cast<double>(args.in<T>(2)[c]);
+        if (values) {
+          each([&](int64_t i) {
+            args.out<T>(0)[i] =
+                static_cast<T>((static_cast<double>(args.in<T>(0)[i]) - mean) * factor + shift);
+          });
+        }
+        const auto moved = [&](int input, double now) {
+          const auto before = static_cast<double>(args.in<T>(input)[c]);
+          return static_cast<T>(before * momentum + now * (1 - momentum));
+        };
+        if (mean_there) args.out<T>(1)[c] = moved(3, mean);
+        if (var_there) args.out<T>(2)[c] = moved(4, variance);
+      }
+      return absl::OkStatus();
+    }};
+  });
+}
+
 // {x}; outputs {x as it is?, a mask that hides nothing}: dropout at inference.
 absl::StatusOr<KernelPlan> DropoutMask(const OpSpec& spec, const NamedParams& params) {
   const int64_t count = In(spec, 0).shape.elements();
@@ -151,6 +202,7 @@ constexpr NamedOp kRows[] = {
     {"layer_norm_stats", 2, 3, 1, LayerNormStats},
     {"lp_norm", 1, 1, 2, LpNorm},
     {"dropout_mask", 1, 1, 0, DropoutMask},
+    {"batch_norm_training", 5, 5, 0, BatchNormTraining},
 };
 
 }  // namespace

@@ -10,8 +10,8 @@ const std::map<std::string_view, const NamedOp*>& Table() {
     auto* rows = new std::map<std::string_view, const NamedOp*>;
     for (const absl::Span<const NamedOp> family :
          {NamedElementwise(), NamedIndexing(), NamedSelection(), NamedResampling(), NamedWindow(),
-          NamedQuantized(), NamedRecurrent(), NamedNormalization(), NamedSignal(),
-          NamedDynamic()}) {
+          NamedQuantized(), NamedRecurrent(), NamedNormalization(), NamedSignal(), NamedDynamic(),
+          NamedMl(), NamedRandom(), NamedDeformConv()}) {
       for (const NamedOp& row : family) (*rows)[row.op] = &row;
     }
     return rows;

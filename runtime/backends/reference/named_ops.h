@@ -37,6 +37,9 @@ absl::Span<const NamedOp> NamedRecurrent();
 absl::Span<const NamedOp> NamedNormalization();
 absl::Span<const NamedOp> NamedSignal();
 absl::Span<const NamedOp> NamedDynamic();
+absl::Span<const NamedOp> NamedMl();
+absl::Span<const NamedOp> NamedRandom();
+absl::Span<const NamedOp> NamedDeformConv();
 
 // InvalidArgument unless `holds`.
 template <typename... Pieces>

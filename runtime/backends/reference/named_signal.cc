@@ -258,11 +258,56 @@ absl::StatusOr<KernelPlan> Stft(const OpSpec& spec, const NamedParams& params) {
   });
 }
 
+// {}; numbers {bins, transform's length, sampling rate, lower and upper edge in Hz}:
+// [length / 2 + 1, bins], each bin a triangle over the frequencies around its own.
+absl::StatusOr<KernelPlan> MelWeights(const OpSpec& spec, const NamedParams& params) {
+  PARAMD_RETURN_IF_ERROR(Require(params.numbers.size() == 5, "mel weights of too few numbers"));
+  const auto bins = static_cast<int64_t>(params.numbers[0]);
+  const double length = params.numbers[1], rate = params.numbers[2];
+  const double low = params.numbers[3], high = params.numbers[4];
+  const int64_t rows = static_cast<int64_t>(length) / 2 + 1;
+  PARAMD_RETURN_IF_ERROR(Require(bins >= 1 && rate > 0 && Out(spec, 0).shape == Shape({rows, bins}),
+                                 "the result is ", Out(spec, 0).shape.ToString()));
+  const auto mel = [](double hertz) { return 2595 * std::log10(1 + hertz / 700); };
+  const double step = (mel(high) - mel(low)) / static_cast<double>(bins + 2);
+  std::vector<int64_t> edges;
+  for (int64_t i = 0; i < bins + 2; ++i) {
+    const double hertz =
+        700 * (std::pow(10, (static_cast<double>(i) * step + mel(low)) / 2595) - 1);
+    const double edge = std::floor((length + 1) * hertz / rate);
+    // Above the transform's own frequencies, for edges beyond half the rate.
+    PARAMD_RETURN_IF_ERROR(Require(edge >= 0 && edge < 1e9, "an edge of ", hertz, " Hz"));
+    edges.push_back(static_cast<int64_t>(edge));
+  }
+  return VisitFloat(Out(spec, 0).dtype, params.op, [&]<typename T>() -> absl::StatusOr<KernelPlan> {
+    return KernelPlan{[=](const KernelArgs& args) {
+      T* const y = args.out<T>(0);
+      std::fill_n(y, rows * bins, T{0});
+      for (int64_t i = 0; i < bins; ++i) {
+        const auto at = static_cast<size_t>(i);
+        const int64_t first = edges[at], middle = edges[at + 1], last = edges[at + 2];
+        const auto set = [&](int64_t row, double value) {
+          if (row < rows) y[row * bins + i] = static_cast<T>(value);
+        };
+        if (middle == first) set(middle, 1);
+        for (int64_t row = first; middle > first && row <= middle; ++row) {
+          set(row, static_cast<double>(row - first) / static_cast<double>(middle - first));
+        }
+        for (int64_t row = middle; row < last; ++row) {
+          set(row, static_cast<double>(last - row) / static_cast<double>(last - middle));
+        }
+      }
+      return absl::OkStatus();
+    }};
+  });
+}
+
 constexpr NamedOp kRows[] = {
     {"einsum", 1, 16, 2, Einsum},
     {"det", 1, 1, 0, Det},
     {"dft", 1, 1, 3, Dft},
     {"stft", 1, 2, 2, Stft},
+    {"mel_weights", 0, 0, 0, MelWeights},
 };
 
 }  // namespace

@@ -12,6 +12,7 @@ struct PoolPlan {
   Window window;
   int64_t planes = 0;  // N * C.
   bool count_include_pad = false;
+  bool column_major = false;
 };
 
 // Calls fn(plane, output index in the plane, taps of d, h and w).
@@ -46,6 +47,13 @@ void ForEachTap(const Window& window, const TapRange& d, const TapRange& h, cons
   }
 }
 
+// The index in a plane whose last dimension is the slowest.
+int64_t ColumnMajor(const Window& window, int64_t at) {
+  const int64_t w = at % window.in[2], h = at / window.in[2] % window.in[1];
+  const int64_t d = at / (window.in[2] * window.in[1]);
+  return (w * window.in[1] + h) * window.in[0] + d;
+}
+
 template <typename T>
 void MaxPool(const PoolPlan& plan, const T* x, T* y, int64_t* indices) {
   const int64_t in_elements = plan.window.in_elements();
@@ -67,7 +75,8 @@ void MaxPool(const PoolPlan& plan, const T* x, T* y, int64_t* indices) {
     y[plane * out_elements + at] = best;
     // Indices run over the whole tensor, as ONNX counts them.
     if (indices != nullptr) {
-      indices[plane * out_elements + at] = best_at < 0 ? -1 : plane * in_elements + best_at;
+      const int64_t in_plane = plan.column_major ? ColumnMajor(plan.window, best_at) : best_at;
+      indices[plane * out_elements + at] = best_at < 0 ? -1 : plane * in_elements + in_plane;
     }
   });
 }
@@ -109,6 +118,7 @@ absl::StatusOr<KernelPlan> CompileKernel(const OpSpec& spec, const PoolParams& p
   plan.window = MakeWindow(params, x, y, params.kernel);
   plan.planes = y.elements() == 0 ? 0 : x.dim(0) * x.dim(1);
   plan.count_include_pad = params.count_include_pad;
+  plan.column_major = params.column_major;
   if (params.kind == PoolParams::Kind::kAverage) {
     return VisitFloat(dtype, "average_pool", [&]<typename T>() -> absl::StatusOr<KernelPlan> {
       return KernelPlan{[plan](const KernelArgs& args) {

@@ -55,6 +55,9 @@ DType StagedType(const OpSpec& spec, DType dtype) {
   if (converts && spec.post_ops.empty() && spec.inputs[0].dtype == spec.outputs[0].dtype) {
     return dtype;
   }
+  // The kernel itself says what becomes of what is too large.
+  const auto* cast = std::get_if<CastParams>(&spec.params);
+  if (cast != nullptr && !cast->saturate && dtype == spec.outputs[0].dtype) return dtype;
   return NarrowFloat(dtype) ? DType::kF32 : dtype;
 }
 

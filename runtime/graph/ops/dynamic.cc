@@ -95,34 +95,11 @@ absl::StatusOr<Types> InferNonMaxSuppression(const InferContext& context) {
   return Types{TensorType(DType::kI64, SymbolicShape{Dim::Unknown(), Dim::Of(3)})};
 }
 
-absl::Status RequireStrings(const InferContext& context, int i) {
-  if (InputDType(context, i) == DType::kString) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      StrCat("input ", i, " is ", DTypeName(InputDType(context, i)), ", expected strings"));
-}
-
-absl::StatusOr<Types> InferStringConcat(const InferContext& context) {
-  for (const int i : {0, 1}) PARAMD_RETURN_IF_ERROR(RequireStrings(context, i));
-  const SymbolicShape *a = InputShape(context, 0), *b = InputShape(context, 1);
-  if (a == nullptr || b == nullptr) return Types{UnknownShape(DType::kString)};
-  PARAMD_ASSIGN_OR_RETURN(SymbolicShape shape, BroadcastSymbolic(*a, *b));
-  return Types{TensorType(DType::kString, std::move(shape))};
-}
-
-absl::StatusOr<Types> InferStringSplit(const InferContext& context) {
-  PARAMD_RETURN_IF_ERROR(RequireStrings(context, 0));
-  ValueType pieces = context.inputs[0];
-  if (pieces.shape.has_value()) pieces.shape->push_back(Dim::Unknown());
-  return Types{pieces, TensorType(DType::kI64, context.inputs[0].shape)};
-}
-
 constexpr OpRow kRows[] = {
     {"", "NonZero", 9, kOpsetMax, 1, 1, 1, InferNonZero, nullptr, FoldNonZero},
     {"", "Compress", 9, kOpsetMax, 2, 2, 1, InferCompress, nullptr},
     {"", "Unique", 11, kOpsetMax, 1, 1, 4, InferUnique, nullptr},
     {"", "NonMaxSuppression", 10, kOpsetMax, 2, 5, 1, InferNonMaxSuppression, nullptr},
-    {"", "StringConcat", 20, kOpsetMax, 2, 2, 1, InferStringConcat, nullptr},
-    {"", "StringSplit", 20, kOpsetMax, 1, 1, 2, InferStringSplit, nullptr},
 };
 
 }  // namespace

@@ -153,8 +153,8 @@ absl::StatusOr<Types> InferArithmetic(const InferContext& context) {
 }
 
 absl::StatusOr<Types> InferComparison(const InferContext& context) {
-  if (InputDType(context, 0) == DType::kString) {
-    return absl::UnimplementedError("comparing strings is not supported");
+  if (InputDType(context, 0) == DType::kString && context.node->op != "Equal") {
+    return absl::InvalidArgumentError("strings have no order");
   }
   return InferBinaryAs(context, DType::kBool);
 }

@@ -180,14 +180,6 @@ absl::StatusOr<Types> InferCast(const InferContext& context) {
   if (!dtype.has_value() || *dtype == DType::kUndefined) {
     return absl::InvalidArgumentError(StrCat("casts to the type number ", to));
   }
-  if (*dtype == DType::kString || InputDType(context, 0) == DType::kString) {
-    return absl::UnimplementedError("casts from and to strings are not supported");
-  }
-  const bool small = DTypeBits(*dtype) <= 8 && IsFloat(*dtype);
-  if (small && context.node->GetInt("saturate", 1) == 0) {
-    return absl::UnimplementedError(
-        StrCat("saturate=0 for ", DTypeName(*dtype), " is not supported"));
-  }
   return Types{TensorType(*dtype, context.inputs[0].shape)};
 }
 
@@ -195,7 +187,10 @@ absl::StatusOr<OpRow::Lowered> LowerCast(const InferContext& context, const Type
   if (InputDType(context, 0) == outputs[0].dtype) {
     return MakeLowered(context, outputs, ReshapeParams{}, {0});
   }
-  return MakeLowered(context, outputs, CastParams{}, {0});
+  // Only 8-bit floats have more than one way to hold what is too large.
+  const bool small = DTypeBits(outputs[0].dtype) == 8 && IsFloat(outputs[0].dtype);
+  const bool saturate = !small || context.node->GetInt("saturate", 1) != 0;
+  return MakeLowered(context, outputs, CastParams{saturate}, {0});
 }
 
 constexpr OpRow kRows[] = {

@@ -129,9 +129,6 @@ absl::StatusOr<Types> InferPool(const InferContext& context) {
   Types types{TensorType(dtype, y)};
   const std::vector<ValueId>& outputs = context.node->outputs;
   if (max && outputs.size() > 1 && outputs[1] != kNone) {
-    if (context.node->GetInt("storage_order", 0) != 0) {
-      return absl::UnimplementedError("column-major indices (storage_order=1) are not supported");
-    }
     types.push_back(TensorType(DType::kI64, std::move(y)));
   }
   return types;
@@ -142,16 +139,15 @@ absl::StatusOr<OpRow::Lowered> LowerPool(const InferContext& context, const Type
   PARAMD_ASSIGN_OR_RETURN(Window window,
                           ParseWindow(*context.node, context.node->GetInts("kernel_shape")));
   bool overhang = false;
+  std::vector<int64_t> pads_end = window.pads_end;
   PARAMD_RETURN_IF_ERROR(ResolvePads(window, Spatial(*InputShape(context, 0)), &overhang));
+  // Padding that only rounding up adds is none: averages do not count it.
+  if (overhang) window.pads_end = std::move(pads_end);
   PoolParams params;
+  params.column_major = context.node->GetInt("storage_order", 0) != 0;
   params.kind = kind;
   params.count_include_pad =
       kind == PoolParams::Kind::kAverage && context.node->GetInt("count_include_pad", 0) != 0;
-  if (params.count_include_pad && overhang) {
-    return absl::UnimplementedError(
-        "count_include_pad with ceil_mode, where the last window passes the padding, is not "
-        "supported");
-  }
   params.kernel = std::move(window.kernel);
   params.strides = std::move(window.strides);
   params.dilations = std::move(window.dilations);
@@ -220,19 +216,28 @@ absl::StatusOr<Types> InferBatchNorm(const InferContext& context) {
   if (node.opset < 9 && node.GetInt("spatial", 1) == 0) {
     return absl::UnimplementedError("spatial=0 is not supported");
   }
-  if (node.GetInt("training_mode", 0) != 0) {
-    return absl::UnimplementedError("training_mode=1 is not supported");
-  }
   if (const SymbolicShape* x = InputShape(context, 0); x != nullptr) {
     if (x->size() < 2) {
       return absl::InvalidArgumentError(StrCat("x is ", ToString(*x), ": it has no channels"));
     }
     for (int i = 1; i < 5; ++i) PARAMD_RETURN_IF_ERROR(CheckPerChannel(context, i, (*x)[1]));
   }
-  return Types{context.inputs[0]};
+  Types types{context.inputs[0]};
+  if (node.GetInt("training_mode", 0) != 0) {
+    types.push_back(context.inputs[3]);
+    types.push_back(context.inputs[4]);
+  }
+  return types;
 }
 
 absl::StatusOr<OpRow::Lowered> LowerBatchNorm(const InferContext& context, const Types& outputs) {
+  if (context.node->GetInt("training_mode", 0) != 0) {
+    // By the batch's own statistics, and the running ones moved towards them.
+    return MakeNamed(
+        context, outputs, "batch_norm_training", {},
+        {context.node->GetFloat("epsilon", 1e-5f), context.node->GetFloat("momentum", 0.9f)},
+        {0, 1, 2, 3, 4});
+  }
   BatchNormParams params;
   params.epsilon = context.node->GetFloat("epsilon", 1e-5f);
   return MakeLowered(context, outputs, params, {0, 1, 2, 3, 4});
@@ -267,17 +272,40 @@ absl::StatusOr<OpRow::Lowered> LowerLayerNorm(const InferContext& context, const
 
 // --- Dropout --------------------------------------------------------------------
 
+// How much is dropped: nothing, unless the model asks for training.
+absl::StatusOr<double> DropoutRatio(const InferContext& context) {
+  if (!HasInput(context, 2)) return 0;
+  const auto training = KnownInts(context, 2);
+  if (!training.has_value() || training->size() != 1) {
+    return absl::UnimplementedError("training_mode is computed per request");
+  }
+  if ((*training)[0] == 0) return 0;
+  if (!HasInput(context, 1)) return 0.5;
+  const Tensor* tensor = Known(context, 1);
+  const auto ratio = tensor == nullptr ? std::nullopt : FloatValues(tensor->view());
+  if (!ratio.has_value() || ratio->size() != 1) {
+    return absl::UnimplementedError("the ratio is computed per request");
+  }
+  if (!(ratio->front() >= 0 && ratio->front() < 1)) {
+    return absl::InvalidArgumentError(StrCat("the ratio is ", ratio->front()));
+  }
+  return ratio->front();
+}
+
 absl::StatusOr<Types> InferDropout(const InferContext& context) {
-  if (HasInput(context, 2)) {
-    const auto training = KnownInts(context, 2);
-    if (!training.has_value() || training->size() != 1 || (*training)[0] != 0) {
-      return absl::UnimplementedError("training_mode is not known to be false");
-    }
+  // What is computed per request is looked at when it is there.
+  if (const auto ratio = DropoutRatio(context);
+      !ratio.ok() && !absl::IsUnimplemented(ratio.status())) {
+    return ratio.status();
   }
   return Types{context.inputs[0], TensorType(DType::kBool, context.inputs[0].shape)};
 }
 
 absl::StatusOr<OpRow::Lowered> LowerDropout(const InferContext& context, const Types& outputs) {
+  PARAMD_ASSIGN_OR_RETURN(const double ratio, DropoutRatio(context));
+  if (ratio > 0) {
+    return MakeNamed(context, outputs, "dropout", {RandomSeed(*context.node)}, {ratio}, {0});
+  }
   if (outputs.size() > 1) return MakeNamed(context, outputs, "dropout_mask", {}, {}, {0});
   return MakeLowered(context, outputs, ReshapeParams{}, {0});
 }

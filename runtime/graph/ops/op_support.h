@@ -41,6 +41,10 @@ absl::Span<const OpRow> NormalizationOps();
 absl::Span<const OpRow> SignalOps();
 absl::Span<const OpRow> DynamicOps();
 absl::Span<const OpRow> AttentionOps();
+absl::Span<const OpRow> MlOps();
+absl::Span<const OpRow> RandomOps();
+absl::Span<const OpRow> DeformConvOps();
+absl::Span<const OpRow> StringOps();
 
 bool HasInput(const InferContext& context, int i);
 // Null where the input is absent or of unknown rank.
@@ -84,6 +88,8 @@ OpRow::Lowered MakeLowered(const InferContext& context, const Types& outputs, Op
 OpRow::Lowered MakeNamed(const InferContext& context, const Types& outputs, std::string_view op,
                          std::vector<int64_t> ints, std::vector<double> numbers,
                          std::vector<int> operands);
+// What a node that draws random numbers draws them by: its seed, or its name.
+int64_t RandomSeed(const Node& node);
 // Unimplemented: what input i holds decides the operation and is not known yet.
 absl::Status NotKnownYet(std::string_view what);
 

@@ -101,7 +101,8 @@ std::vector<const OpRow*> AllOps() {
         ops::ReshapeOps(), ops::ShapeOps(), ops::SlicingOps(), ops::ElementwiseNamedOps(),
         ops::IndexingOps(), ops::SelectionOps(), ops::ResamplingOps(), ops::WindowNamedOps(),
         ops::QuantizedOps(), ops::RecurrentOps(), ops::NormalizationOps(), ops::SignalOps(),
-        ops::DynamicOps(), ops::AttentionOps()}) {
+        ops::DynamicOps(), ops::AttentionOps(), ops::MlOps(), ops::RandomOps(), ops::DeformConvOps(),
+        ops::StringOps()}) {
     for (const OpRow& row : family) rows.push_back(&row);
   }
   return rows;

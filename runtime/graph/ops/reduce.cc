@@ -36,10 +36,9 @@ absl::StatusOr<Types> InferReduce(const InferContext& context) {
     return absl::InvalidArgumentError("axes are an attribute in this opset, not an input");
   }
   const DType dtype = InputDType(context, 0);
-  if (dtype == DType::kBool) {  // ReduceMax and ReduceMin since opset 20.
-    return absl::UnimplementedError("reducing bool is not supported");
-  }
-  if (!IsFloat(dtype) && !IsInteger(dtype)) {
+  const bool truths =
+      dtype == DType::kBool && (context.node->op == "ReduceMax" || context.node->op == "ReduceMin");
+  if (!IsFloat(dtype) && !IsInteger(dtype) && !truths) {
     return absl::InvalidArgumentError(
         StrCat("input 0 is ", DTypeName(dtype), ", expected a number"));
   }

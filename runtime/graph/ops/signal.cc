@@ -1,4 +1,4 @@
-// Einsum, Det, DFT, STFT.
+// Einsum, Det, DFT, STFT, MelWeightMatrix.
 #include <algorithm>
 #include <map>
 #include <utility>
@@ -296,12 +296,55 @@ absl::StatusOr<OpRow::Lowered> LowerStft(const InferContext& context, const Type
   return MakeNamed(context, outputs, "stft", {frames->step, frames->length}, {}, {0, 2});
 }
 
+// --- MelWeightMatrix ------------------------------------------------------------------
+
+// The five inputs; nothing while one is not known.
+absl::StatusOr<std::optional<std::vector<double>>> MelNumbers(const InferContext& context) {
+  std::vector<double> numbers;
+  for (int i = 0; i < 5; ++i) {
+    const Tensor* tensor = Known(context, i);
+    if (tensor == nullptr) return std::optional<std::vector<double>>();
+    const auto values = FloatValues(tensor->view());
+    if (!values.has_value() || values->size() != 1) {
+      return absl::InvalidArgumentError(StrCat("input ", i, " is not one number"));
+    }
+    numbers.push_back(values->front());
+  }
+  for (const int i : {0, 1, 2}) {
+    if (numbers[static_cast<size_t>(i)] >= 1 && numbers[static_cast<size_t>(i)] <= 1 << 24)
+      continue;
+    return absl::InvalidArgumentError(
+        StrCat("input ", i, " is ", numbers[static_cast<size_t>(i)], ", expected 1 to 2^24"));
+  }
+  return std::optional(std::move(numbers));
+}
+
+absl::StatusOr<Types> InferMel(const InferContext& context) {
+  const auto dtype =
+      DTypeFromOnnx(static_cast<int32_t>(context.node->GetInt("output_datatype", 1)));
+  if (!dtype.has_value() || !IsFloat(*dtype)) {
+    return absl::UnimplementedError("output_datatype names no floating-point type");
+  }
+  PARAMD_ASSIGN_OR_RETURN(const auto numbers, MelNumbers(context));
+  if (!numbers.has_value()) return Types{TensorType(*dtype, SymbolicShape(2))};
+  const auto bins = static_cast<int64_t>((*numbers)[0]);
+  const auto length = static_cast<int64_t>((*numbers)[1]);
+  return Types{TensorType(*dtype, SymbolicShape{Dim::Of(length / 2 + 1), Dim::Of(bins)})};
+}
+
+absl::StatusOr<OpRow::Lowered> LowerMel(const InferContext& context, const Types& outputs) {
+  PARAMD_ASSIGN_OR_RETURN(auto numbers, MelNumbers(context));
+  if (!numbers.has_value()) return NotKnownYet("mel weights");
+  return MakeNamed(context, outputs, "mel_weights", {}, *std::move(numbers), {});
+}
+
 constexpr OpRow kRows[] = {
     {"", "Einsum", 12, kOpsetMax, 1, 16, 1, InferEinsum, LowerEinsum},
     {"", "Det", 11, kOpsetMax, 1, 1, 1, InferDet, LowerDet},
     {"", "DFT", 17, 19, 1, 2, 1, InferDft, LowerDft},
     {"", "DFT", 20, kOpsetMax, 1, 3, 1, InferDft, LowerDft},
     {"", "STFT", 17, kOpsetMax, 2, 4, 1, InferStft, LowerStft},
+    {"", "MelWeightMatrix", 17, kOpsetMax, 5, 5, 1, InferMel, LowerMel},
 };
 
 }  // namespace

@@ -149,7 +149,8 @@ absl::StatusOr<int> FoldBatchNorm(Graph& graph, const PassOptions&) {
       if (reader == kNone || !graph.node(reader).post_ops.empty()) break;
       const Node& next = graph.node(reader);
       bool folded = false;
-      if (Is(next, "BatchNormalization") && next.inputs[0] == node.outputs[0]) {
+      if (Is(next, "BatchNormalization") && next.inputs[0] == node.outputs[0] &&
+          next.GetInt("training_mode", 0) == 0) {
         folded = FoldNorm(graph, id, reader, *linear);
       } else if (Is(next, "Mul")) {
         folded = FoldScale(graph, id, reader, *linear);

@@ -73,7 +73,8 @@ absl::StatusOr<RuntimeValue> SequenceValue(const onnx::SequenceProto& proto) {
 
 // A file says by the model's type alone what message it holds.
 absl::StatusOr<RuntimeValue> ReadValue(const std::string& path, const onnx::TypeProto& type) {
-  if (type.has_sequence_type()) {
+  // A sequence of maps is served as the tensor that it was made of.
+  if (type.has_sequence_type() && !type.sequence_type().elem_type().has_map_type()) {
     PARAMD_ASSIGN_OR_RETURN(const auto proto, ReadMessage<onnx::SequenceProto>(path));
     return SequenceValue(proto);
   }
@@ -170,6 +171,14 @@ NodeTolerance ToleranceOf(const std::string& name) {
 std::string_view DisputedBecause(const std::string& name) {
   if (name.starts_with("test_qlinearmatmul_") && name.find("_int8_") != name.npos) {
     return "the file's i8 results wrap around where QLinearMatMul is defined to saturate";
+  }
+  constexpr std::string_view kRandom = "random numbers: the file's are numpy's";
+  if (name.starts_with("test_bernoulli")) return kRandom;
+  if (name.starts_with("test_training_dropout") && name.find("zero_ratio") == name.npos) {
+    return kRandom;
+  }
+  if (name.starts_with("test_averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode")) {
+    return "the file's averages divide by cells beyond the padding, which onnxruntime's do not";
   }
   return {};
 }

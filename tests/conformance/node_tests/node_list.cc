@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_split.h"
 #include "runtime/base/strings.h"
+#include "runtime/graph/functions/own_functions.h"
 #include "runtime/graph/interpreter_builtins.h"
 #include "runtime/graph/op_expansion.h"
 #include "runtime/graph/ops/op_table.h"
@@ -32,10 +33,16 @@ std::string Opsets(const std::string& domain, const std::string& op) {
     if (row->domain != domain || row->op != op) continue;
     spans.emplace_back(domain.empty() ? std::max(row->since, kOpsetMin) : row->since, row->until);
   }
+  for (const OwnFunction* row : AllOwnFunctions()) {
+    if (row->domain != domain || row->op != op) continue;
+    const bool standard = domain.empty();
+    spans.emplace_back(standard ? std::max(row->since, kOpsetMin) : row->since,
+                       standard ? std::min(row->until, kOpsetMax) : row->until);
+  }
   std::sort(spans.begin(), spans.end());
   std::vector<std::pair<int64_t, int64_t>> merged;
   for (const auto& span : spans) {
-    if (!merged.empty() && span.first <= merged.back().second + 1) {
+    if (!merged.empty() && span.first - 1 <= merged.back().second) {
       merged.back().second = std::max(merged.back().second, span.second);
     } else {
       merged.push_back(span);
@@ -43,7 +50,10 @@ std::string Opsets(const std::string& domain, const std::string& op) {
   }
   std::string text;
   for (const auto& [since, until] : merged) {
-    StrAppend(&text, text.empty() ? "" : ", ", since, until == since ? "" : StrCat("-", until));
+    StrAppend(&text, text.empty() ? "" : ", ", since,
+              until == since         ? ""
+              : until == kAnyVersion ? "-"
+                                     : StrCat("-", until));
   }
   return text;
 }
@@ -55,6 +65,9 @@ std::string How(const std::string& name, bool any_passed) {
     if (row->domain == domain && row->op == op && runs) return "op";
   }
   if (FindBuiltin(domain, op) != nullptr) return "interpreter";
+  for (const OwnFunction* row : AllOwnFunctions()) {
+    if (row->domain == domain && row->op == op) return "definition";
+  }
   if (IsExpanded(domain, op)) return "rewritten";
   return any_passed ? "ONNX's function" : "no";
 }
@@ -139,6 +152,10 @@ std::string OperatorTable(const NodeList& list, const OperatorOfCase& operators)
     if (op->domain == kInternalDomain) continue;
     rows[op->domain.empty() ? std::string(op->op) : StrCat(op->domain, ".", op->op)];
   }
+  for (const OwnFunction* function : AllOwnFunctions()) {
+    rows[function->domain.empty() ? std::string(function->op)
+                                  : StrCat(function->domain, ".", function->op)];
+  }
   int passed = 0, disputed = 0;
   for (const auto& [name, entry] : list) {
     disputed += entry.disputed;
@@ -154,13 +171,17 @@ std::string OperatorTable(const NodeList& list, const OperatorOfCase& operators)
       "# Operators\n\nWhat this build runs, and how it does on ONNX's own node tests (onnx "
       "1.17.0): ",
       passed, " of ", list.size(), " pass; ", disputed,
-      " are disputed (their data contradict ONNX's definition); the others are "
+      " are disputed (their data contradict ONNX's definition, or are numpy's random "
+      "numbers); the others are "
       "refused before they run, and none gives a wrong answer. This page is "
       "written by\n`tests/conformance/run_node_tests --update`; the test fails where it is not "
       "what the build does. What a refusal means: "
       "[README.md](README.md#why-was-my-model-refused).\n\n"
       "How: *op* is compiled for its shapes; *rewritten* becomes other operators when the model is "
-      "read; *ONNX's function* is expanded from its definition in ONNX; *interpreter* makes the "
+      "read; *ONNX's function* is expanded from its definition in ONNX; *definition* is expanded "
+      "from this build's own "
+      "(functions/), compared with onnxruntime by tests/conformance/made_models_test.py; "
+      "*interpreter* makes the "
       "whole graph run node by node.\n\n"
       "| operator | how | opsets | node tests | refused |\n|---|---|---|---|---|\n");
   for (const auto& [name, row] : rows) {

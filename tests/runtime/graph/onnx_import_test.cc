@@ -246,13 +246,31 @@ TEST(OnnxImport, RefusesOpsetsOutsideWithBothNumbers) {
   for (const int64_t opset : {1, 6, 23, 999}) {
     const auto model = ImportBytes(OnnxBuilder(opset)
                                        .Input("x", DType::kF32, {"N"})
-                                       .Node("Relu", {"x"}, {"y"})
+                                       .Node("Add", {"x", "x"}, {"y"})
                                        .Output("y")
                                        .Build());
     EXPECT_THAT(model.status(),
                 StatusIs(absl::StatusCode::kUnimplemented,
                          AllOf(HasSubstr("opset " + std::to_string(opset)), HasSubstr("7 to 22"))));
   }
+}
+
+TEST(OnnxImport, AnOldOpsetIsReadWhereItsOperatorsNeverChanged) {
+  EXPECT_OK(ImportBytes(OnnxBuilder(6)
+                            .Input("x", DType::kF32, {"N"})
+                            .Node("Relu", {"x"}, {"y"})
+                            .Output("y")
+                            .Build())
+                .status());
+  const auto mixed = ImportBytes(OnnxBuilder(6)
+                                     .Input("x", DType::kF32, {"N"})
+                                     .Node("Relu", {"x"}, {"r"})
+                                     .Node("Add", {"r", "x"}, {"y"})
+                                     .Output("y")
+                                     .Build());
+  EXPECT_THAT(mixed.status(),
+              StatusIs(absl::StatusCode::kUnimplemented,
+                       HasSubstr("Add (first at node 'y') changed in between")));
 }
 
 TEST(OnnxImport, HoldsSubgraphsAndInfersThroughThem) {
@@ -537,7 +555,13 @@ const Hostile kHostile[] = {
        b.Input("t", DType::kBool, {});
        b.Node("Dropout", {"x", "", "t"}, {"y"}).Output("y");
      },
-     kMissing, "training_mode is not known to be false"},
+     absl::StatusCode::kOk, ""},
+    {"training_dropout_of_all",
+     [](OnnxBuilder& b) {
+       b.Floats("r", {}, {1}).RawTensor("t", 9, {}, std::string(1, '\1'));
+       b.Node("Dropout", {"x", "r", "t"}, {"y"}).Output("y");
+     },
+     kInvalid, "the ratio is 1"},
     {"split_that_does_not_fit",
      [](OnnxBuilder& b) {
        b.Ints("s", {2}, {3, 3});
