@@ -388,7 +388,6 @@ TEST_P(HostileModels, AreRefusedWithAReasonOrRead) {
 }
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-constexpr auto kMissing = absl::StatusCode::kUnimplemented;
 
 const Hostile kHostile[] = {
     {"cycle",
