@@ -31,14 +31,7 @@ bool TryFuse(Graph& graph, const PassIndex& index, NodeId id) {
 }  // namespace
 
 absl::StatusOr<int> FuseSilu(Graph& graph, const PassOptions&) {
-  const PassIndex index(graph);
-  int changes = 0;
-  for (size_t n = 0; n < graph.nodes().size(); ++n) {
-    const Node& node = graph.nodes()[n];
-    if (!Is(node, "Mul") || !node.post_ops.empty()) continue;
-    changes += TryFuse(graph, index, static_cast<NodeId>(n)) ? 1 : 0;
-  }
-  return changes;
+  return ReplaceEach(graph, {"Mul"}, TryFuse);
 }
 
 }  // namespace paramd

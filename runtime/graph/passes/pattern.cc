@@ -123,6 +123,20 @@ void ReplaceByOne(Graph& graph, const Pattern& pattern, FusedOp fused) {
   node.attributes = std::move(fused.attributes);
 }
 
+int ReplaceEach(Graph& graph, std::initializer_list<std::string_view> ops,
+                absl::FunctionRef<bool(Graph&, const PassIndex&, NodeId)> try_replace) {
+  const PassIndex index(graph);
+  int changes = 0;
+  for (size_t n = 0; n < graph.nodes().size(); ++n) {
+    const Node& node = graph.nodes()[n];
+    const bool last =
+        std::any_of(ops.begin(), ops.end(), [&node](std::string_view op) { return Is(node, op); });
+    if (!last || !node.post_ops.empty()) continue;
+    changes += try_replace(graph, index, static_cast<NodeId>(n)) ? 1 : 0;
+  }
+  return changes;
+}
+
 std::optional<double> NumberOf(const Graph& graph, ValueId id) {
   const Tensor* tensor = graph.InlineConstant(id);
   if (tensor == nullptr || tensor->shape().elements() != 1) return std::nullopt;

@@ -16,6 +16,7 @@
 #ifndef PARAMD_RUNTIME_GRAPH_PASSES_PATTERN_H_
 #define PARAMD_RUNTIME_GRAPH_PASSES_PATTERN_H_
 
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <string>
@@ -23,6 +24,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "runtime/graph/graph.h"
 #include "runtime/graph/passes/pass_support.h"
 
@@ -66,6 +68,13 @@ struct FusedOp {
   std::map<std::string, Attribute> attributes;
 };
 void ReplaceByOne(Graph& graph, const Pattern& pattern, FusedOp fused);
+
+// A fusion's pass: `try_replace` looks at every node of ai.onnx with one of these
+// operators and no post-ops, as the last of its pattern, and says whether it
+// replaced it. Returns how many it did.
+int ReplaceEach(
+    Graph& graph, std::initializer_list<std::string_view> ops,
+    absl::FunctionRef<bool(Graph& graph, const PassIndex& index, NodeId last)> try_replace);
 
 // The number behind a constant of one element, whatever its shape; nothing for others.
 std::optional<double> NumberOf(const Graph& graph, ValueId id);

@@ -32,6 +32,7 @@ bool AreEqual(const Items& target, const Items& want) {
 // Reshape([-1, T, D]) -> Transpose(0, 2, 1) -> Reshape([..., D, T]) of [..., T, D]:
 // PyTorch's exporters write the transpose of attention's keys so.
 bool TryReplace(Graph& graph, const PassIndex& index, NodeId id) {
+  if (graph.node(id).inputs.size() != 2) return false;
   Pattern pattern(graph, index, id);
   const Node* transpose = pattern.Take(graph.node(id).inputs[0], "Transpose");
   if (transpose == nullptr || PermOf(graph, *transpose) != std::vector<int64_t>{0, 2, 1}) {
@@ -71,14 +72,7 @@ bool TryReplace(Graph& graph, const PassIndex& index, NodeId id) {
 }  // namespace
 
 absl::StatusOr<int> UnflattenTransposes(Graph& graph, const PassOptions&) {
-  const PassIndex index(graph);
-  int changes = 0;
-  for (size_t n = 0; n < graph.nodes().size(); ++n) {
-    const Node& node = graph.nodes()[n];
-    if (!Is(node, "Reshape") || !node.post_ops.empty() || node.inputs.size() != 2) continue;
-    changes += TryReplace(graph, index, static_cast<NodeId>(n)) ? 1 : 0;
-  }
-  return changes;
+  return ReplaceEach(graph, {"Reshape"}, TryReplace);
 }
 
 }  // namespace paramd
