@@ -24,7 +24,7 @@ absl::StatusOr<ScratchBuffer> ScratchBuffer::Allocate(uint64_t bytes) {
   }
   // A fault for every 4 KiB is a tenth of loading a large tensor. Advice: where
   // there are no huge pages it is as before.
-  static_cast<void>(madvise(start, bytes, MADV_HUGEPAGE));
+  if (bytes >= kHugePageBytes) static_cast<void>(madvise(start, bytes, MADV_HUGEPAGE));
   buffer.map_ = MappedRange(start, bytes);
   buffer.bytes_ = bytes;
   return buffer;
