@@ -7,6 +7,7 @@
 
 #include "server/rpc/kserve/infer_codec.h"
 #include "server/rpc/kserve/infer_types.h"
+#include "tests/support/fragmented_message.h"
 
 namespace {
 
@@ -29,15 +30,10 @@ void Answer(const paramd::InferRequest& request, const std::vector<paramd::Infer
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
-  const size_t piece = 1 + data[0];
-  const auto* bytes = reinterpret_cast<const std::byte*>(data + 1);
-  const absl::Span<const std::byte> message(bytes, size - 1);
-  std::vector<paramd::Fragment> fragments;
-  for (size_t at = 0; at < message.size(); at += piece) {
-    fragments.push_back(message.subspan(at, piece));
-  }
+  const paramd::FragmentedMessage message({reinterpret_cast<const char*>(data + 1), size - 1},
+                                          /*piece=*/1 + size_t{data[0]});
   const paramd::CodecLimits limits = {.typed_bytes_max = 1 << 20};
-  const auto request = paramd::DecodeInferRequest(fragments, limits);
+  const auto request = paramd::DecodeInferRequest(message.fragments(), limits);
   if (!request.ok()) return 0;
   for (size_t i = 0; i < request->call.inputs.size(); ++i) {
     const paramd::WireTensor& wire = request->call.inputs[i];

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "proto/paramd/v1/predict.pb.h"
+#include "tests/support/fragmented_message.h"
 #include "tests/support/status_testing.h"
 
 namespace paramd {
@@ -16,23 +17,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// A serialised message, cut into fragments of `piece` bytes.
-class Message {
- public:
-  explicit Message(const std::string& bytes, size_t piece = 1 << 20) : bytes_(bytes.size()) {
-    std::memcpy(bytes_.data(), bytes.data(), bytes.size());
-    for (size_t at = 0; at < bytes_.size(); at += piece) {
-      fragments_.push_back(Fragment(bytes_).subspan(at, piece));
-    }
-  }
-  absl::Span<const Fragment> fragments() const { return fragments_; }
-  const std::byte* begin() const { return bytes_.data(); }
-  const std::byte* end() const { return bytes_.data() + bytes_.size(); }
-
- private:
-  std::vector<std::byte> bytes_;
-  std::vector<Fragment> fragments_;
-};
+using Message = FragmentedMessage;
 
 v1::PredictRequest SampleRequest() {
   v1::PredictRequest request;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "proto/inference/grpc_service.pb.h"
+#include "tests/support/fragmented_message.h"
 #include "tests/support/status_testing.h"
 
 namespace paramd {
@@ -18,21 +19,7 @@ using inference::ModelInferRequest;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// A serialised message, cut into fragments of `piece` bytes.
-class Message {
- public:
-  explicit Message(const std::string& bytes, size_t piece = 1 << 20) : bytes_(bytes.size()) {
-    std::memcpy(bytes_.data(), bytes.data(), bytes.size());
-    for (size_t at = 0; at < bytes_.size(); at += piece) {
-      fragments_.push_back(Fragment(bytes_).subspan(at, piece));
-    }
-  }
-  absl::Span<const Fragment> fragments() const { return fragments_; }
-
- private:
-  std::vector<std::byte> bytes_;
-  std::vector<Fragment> fragments_;
-};
+using Message = FragmentedMessage;
 
 absl::StatusOr<InferRequest> Decode(const Message& message, const CodecLimits& limits = {}) {
   return DecodeInferRequest(message.fragments(), limits);
