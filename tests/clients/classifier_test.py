@@ -1,15 +1,14 @@
 """Classifiers of ai.onnx.ml, strings in and out: what clients get is what onnxruntime computes."""
 import concurrent.futures
 import pathlib
-import tempfile
 import unittest
 
-import grpc
 import numpy as np
 import onnxruntime
+from daemon_case import DaemonCase
 from messages import model_pb2, model_pb2_grpc, predict_pb2, predict_pb2_grpc
 from onnx import TensorProto, helper
-from paramd_process import PATIENCE_S, ParamdProcess
+from paramd_process import PATIENCE_S
 
 LABELS = ["complaint", "praise", "question"]
 WORDS = ["bad", "good", "how", "very", "why"]
@@ -48,28 +47,21 @@ def padded(texts):
     return np.array([row + [""] * (width - len(row)) for row in rows], object)
 
 
-class ClassifierTest(unittest.TestCase):
+class ClassifierTest(DaemonCase):
     @classmethod
-    def setUpClass(cls):
-        cls.scratch = tempfile.TemporaryDirectory(prefix="paramd-repository-")
+    def fill(cls, repository):
         iris = (pathlib.Path(onnxruntime.__file__).parent / "datasets/logreg_iris.onnx").read_bytes()
         cls.sessions = {}
         for name, model in (("reviews", text_classifier()), ("iris", iris)):
-            (pathlib.Path(cls.scratch.name) / name / "1").mkdir(parents=True)
-            (pathlib.Path(cls.scratch.name) / name / "1/model.onnx").write_bytes(model)
+            (repository / name / "1").mkdir(parents=True)
+            (repository / name / "1/model.onnx").write_bytes(model)
             cls.sessions[name] = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-        cls.daemon = ParamdProcess(cls.scratch.name).wait_ready()
-        cls.channel = grpc.insecure_channel(cls.daemon.grpc)
-        cls.stub = predict_pb2_grpc.PredictServiceStub(cls.channel)
-        cls.models = model_pb2_grpc.ModelServiceStub(cls.channel)
 
     @classmethod
-    def tearDownClass(cls):
-        cls.channel.close()
-        status = cls.daemon.stop()
-        cls.scratch.cleanup()
-        if status != 0:
-            raise AssertionError(f"paramd ended with {status}; its log:\n" + "".join(cls.daemon.log))
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.stub = predict_pb2_grpc.PredictServiceStub(cls.channel)
+        cls.models = model_pb2_grpc.ModelServiceStub(cls.channel)
 
     def answer(self, texts):
         """Names and probabilities [N, 3], as paramd gives them."""

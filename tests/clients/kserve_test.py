@@ -6,7 +6,6 @@ import pathlib
 import queue
 import re
 import shutil
-import tempfile
 import threading
 import unittest
 import urllib.request
@@ -19,7 +18,8 @@ import onnxruntime
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
 import tritonclient.utils.shared_memory as shm
-from paramd_process import PATIENCE_S, ROOT, ParamdProcess
+from daemon_case import DaemonCase
+from paramd_process import PATIENCE_S, ROOT
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException, serialize_byte_tensor
 
@@ -75,35 +75,21 @@ class DeploymentTest(unittest.TestCase):
         self.assertIn(f"runtime: {name}\n", service)
 
 
-class KServeCase(unittest.TestCase):
-    """A daemon for a class of tests."""
-
-    ARGUMENTS = ()
-
-    @classmethod
-    def fill(cls, repository):
-        raise NotImplementedError
+class KServeCase(DaemonCase):
+    """A daemon, and tritonclient connected to it: as anybody, and as its operator."""
 
     @classmethod
     def setUpClass(cls):
-        cls.scratch = tempfile.TemporaryDirectory(prefix="paramd-kserve-")
-        cls.repository = pathlib.Path(cls.scratch.name)
-        cls.fill(cls.repository)
-        cls.daemon = ParamdProcess(cls.repository, *cls.ARGUMENTS).wait_ready()
+        super().setUpClass()
         cls.client = triton.InferenceServerClient(cls.daemon.grpc)
         cls.operator = triton.InferenceServerClient("unix:" + cls.daemon.admin_socket)
-        cls.channel = grpc.insecure_channel(cls.daemon.grpc)
         cls.stub = service_pb2_grpc.GRPCInferenceServiceStub(cls.channel)
 
     @classmethod
     def tearDownClass(cls):
-        cls.channel.close()
         cls.client.close()
         cls.operator.close()
-        status = cls.daemon.stop()
-        cls.scratch.cleanup()
-        if status != 0:
-            raise AssertionError(f"paramd ended with {status}; its log:\n" + "".join(cls.daemon.log))
+        super().tearDownClass()
 
     def refused(self, code, call, *arguments, **fields):
         """tritonclient's exception, of this status; returns the message."""

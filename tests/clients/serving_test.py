@@ -1,16 +1,15 @@
 """What clients see of a daemon: answers, model info, errors, health, reflection, metrics, ports, the end."""
 import json
-import pathlib
 import random
 import shutil
 import subprocess
-import tempfile
 import unittest
 import urllib.error
 import urllib.request
 
 import grpc
 import numpy as np
+from daemon_case import DaemonCase
 from messages import model_pb2, model_pb2_grpc, predict_pb2, predict_pb2_grpc
 from paramd_process import PARAMCTL, PATIENCE_S, ROOT, ParamdProcess
 
@@ -32,31 +31,23 @@ def relative_error(got, wanted):
     return float(np.abs(got - wanted).max() / np.abs(wanted).max())
 
 
-class ServingTest(unittest.TestCase):
+class ServingTest(DaemonCase):
     """One daemon for all of them: a repository with the sample models, a golden one, and a broken one."""
 
     @classmethod
-    def setUpClass(cls):
-        cls.scratch = tempfile.TemporaryDirectory(prefix="paramd-repository-")
-        cls.repository = pathlib.Path(cls.scratch.name)
+    def fill(cls, repository):
         for model in ("house-price", "digits"):
-            shutil.copytree(MODELS / model, cls.repository / model)
-        (cls.repository / "efficientnet-lite0/1").mkdir(parents=True)
-        shutil.copy(GOLDEN / "model.onnx", cls.repository / "efficientnet-lite0/1/model.onnx")
-        (cls.repository / "broken/1").mkdir(parents=True)
-        (cls.repository / "broken/1/model.onnx").write_bytes(b"\x08\x08 this is no model")
-        cls.daemon = ParamdProcess(cls.repository).wait_ready()
-        cls.channel = grpc.insecure_channel(cls.daemon.grpc)
-        cls.stub = predict_pb2_grpc.PredictServiceStub(cls.channel)
-        cls.models = model_pb2_grpc.ModelServiceStub(cls.channel)
+            shutil.copytree(MODELS / model, repository / model)
+        (repository / "efficientnet-lite0/1").mkdir(parents=True)
+        shutil.copy(GOLDEN / "model.onnx", repository / "efficientnet-lite0/1/model.onnx")
+        (repository / "broken/1").mkdir(parents=True)
+        (repository / "broken/1/model.onnx").write_bytes(b"\x08\x08 this is no model")
 
     @classmethod
-    def tearDownClass(cls):
-        cls.channel.close()
-        status = cls.daemon.stop()
-        cls.scratch.cleanup()
-        if status != 0:
-            raise AssertionError(f"paramd ended with {status}; its log:\n" + "".join(cls.daemon.log))
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.stub = predict_pb2_grpc.PredictServiceStub(cls.channel)
+        cls.models = model_pb2_grpc.ModelServiceStub(cls.channel)
 
     def predict(self, model, name, array, **fields):
         request = predict_pb2.PredictRequest(model=model, inputs=[tensor(name, array)], **fields)
