@@ -32,6 +32,7 @@ namespace {
 using paramd::Frame;
 using paramd::FrameType;
 using paramd::KeeperCore;
+using paramd::KeeperEvent;
 using paramd::SegmentTable;
 using paramd::UniqueFd;
 using paramd::WorkerId;
