@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/log/check.h"
+#include "absl/time/clock.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
 
@@ -128,11 +129,19 @@ absl::StatusOr<WritableMemory> WritableMemory::Create(std::string_view name, uin
   return WritableMemory(std::move(fd), std::move(map), bytes);
 }
 
-absl::StatusOr<SealedMemory> WritableMemory::Seal() && {
+absl::StatusOr<SealedMemory> WritableMemory::Seal(absl::Duration patience) && {
   const uint64_t file_bytes = map_.bytes();
   map_.Reset();
-  if (::fcntl(fd_.get(), F_ADD_SEALS, kSeals | F_SEAL_SEAL) != 0) {
-    return absl::ErrnoToStatus(errno, "cannot seal a segment");
+  const absl::Time deadline = absl::Now() + patience;
+  while (::fcntl(fd_.get(), F_ADD_SEALS, kSeals | F_SEAL_SEAL) != 0) {
+    if (errno != EBUSY) return absl::ErrnoToStatus(errno, "cannot seal a segment");
+    // The kernel has waited 0.15 s itself. Seen once in 112 swaps of 55 MB on
+    // two busy cores.
+    if (absl::Now() >= deadline) {
+      return absl::UnavailableError(
+          "cannot seal a segment: something else keeps its pages mapped or in use");
+    }
+    absl::SleepFor(absl::Milliseconds(10));
   }
   PARAMD_ASSIGN_OR_RETURN(MappedRange map, Map(fd_.get(), file_bytes, PROT_READ));
   return SealedMemory(std::move(fd_), std::move(map), bytes_);

@@ -22,6 +22,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "runtime/base/unique_fd.h"
 
@@ -102,8 +103,10 @@ class WritableMemory {
 
   absl::Span<std::byte> bytes() const { return {map_.data(), bytes_}; }
 
-  // Consumes the writable view.
-  absl::StatusOr<SealedMemory> Seal() &&;
+  // Consumes the writable view. The kernel refuses while anything else holds a
+  // page, such as compaction for somebody's huge page that was interrupted by
+  // busier threads; so it is asked again for `patience`, then Unavailable.
+  absl::StatusOr<SealedMemory> Seal(absl::Duration patience = absl::Seconds(10)) &&;
 
  private:
   WritableMemory(UniqueFd fd, MappedRange map, uint64_t bytes)

@@ -8,8 +8,11 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <string>
+#include <thread>
+#include <utility>
 
 #include "runtime/base/byte_reader.h"
 #include "tests/support/status_testing.h"
@@ -108,6 +111,47 @@ TEST(SealedMemory, IsNeverTakenFromADescriptorThatCanStillChange) {
   EXPECT_THAT(SealedMemory::FromFd(UniqueFd(::open("/dev/zero", O_RDONLY)), 10).status(),
               ::testing::Not(IsOk()));
   EXPECT_THAT(SealedMemory::FromFd(UniqueFd(), 10).status(), ::testing::Not(IsOk()));
+}
+
+// What else could hold a page while a segment is sealed: a second writable map,
+// opened through the first.
+class SecondMap {
+ public:
+  explicit SecondMap(const WritableMemory& memory) {
+    const auto start = reinterpret_cast<uintptr_t>(memory.bytes().data());
+    char name[64];
+    std::snprintf(name, sizeof(name), "/proc/self/map_files/%lx-%lx", static_cast<long>(start),
+                  static_cast<long>(start + kPageBytes));
+    const UniqueFd fd(::open(name, O_RDWR));
+    map_ = fd.valid() ? ::mmap(nullptr, kPageBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0)
+                      : MAP_FAILED;
+  }
+  ~SecondMap() { Unmap(); }
+  bool valid() const { return map_ != MAP_FAILED; }
+  void Unmap() {
+    if (valid()) ::munmap(std::exchange(map_, MAP_FAILED), kPageBytes);
+  }
+
+ private:
+  void* map_;
+};
+
+TEST(SealedMemory, IsSealedOnceNothingElseHoldsItsPages) {
+  ASSERT_OK_AND_ASSIGN(auto memory, WritableMemory::Create("test", 100));
+  SecondMap second(memory);
+  if (!second.valid()) GTEST_SKIP() << "no /proc/self/map_files for this user";
+  std::thread holder([&second] { second.Unmap(); });
+  const auto sealed = std::move(memory).Seal();
+  holder.join();
+  EXPECT_OK(sealed.status());
+}
+
+TEST(SealedMemory, SaysThatSomethingElseHoldsItsPages) {
+  ASSERT_OK_AND_ASSIGN(auto memory, WritableMemory::Create("test", 100));
+  const SecondMap second(memory);
+  if (!second.valid()) GTEST_SKIP() << "no /proc/self/map_files for this user";
+  EXPECT_THAT(std::move(memory).Seal(absl::ZeroDuration()).status(),
+              StatusIs(absl::StatusCode::kUnavailable, ::testing::HasSubstr("keeps its pages")));
 }
 
 TEST(SealedMemory, RefusesSizesThatCannotBe) {
