@@ -23,9 +23,6 @@
 namespace paramd {
 namespace {
 
-// Address space of the activations of warm-up runs; memory appears as it is touched.
-constexpr uint64_t kArenaAddressBytes = uint64_t{64} << 30;
-
 // For the manifest: what of the configuration shaped this load.
 std::string ConfigText(const ModelConfig& config, std::string_view precision) {
   return StrCat("precision: ", precision, "\nmax_batch_size: ",

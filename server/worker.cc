@@ -43,8 +43,6 @@
 namespace paramd {
 namespace {
 
-// Address space of one stream's activations; memory appears as it is touched.
-constexpr uint64_t kArenaAddressBytes = uint64_t{64} << 30;
 // How long connections wait for what an earlier worker served; after that they
 // are taken, and told what is not there yet.
 constexpr absl::Duration kRestoreMax = absl::Seconds(5);

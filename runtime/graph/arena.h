@@ -18,6 +18,9 @@
 
 namespace paramd {
 
+// Enough for any model's activations; memory appears as it is touched.
+inline constexpr uint64_t kArenaAddressBytes = uint64_t{64} << 30;
+
 class Arena {
  public:
   // Reserves `address_bytes` of address space, not of memory.

@@ -12,16 +12,18 @@
 namespace paramd {
 namespace {
 
-enum class Kind : uint8_t { kFree, kRows, kSize };
+enum class BatchKind : uint8_t { kFree, kRows, kSize };
 
 class Proof {
  public:
   Proof(const Graph& graph, std::string symbol)
-      : graph_(graph), symbol_(std::move(symbol)), kinds_(graph.values().size(), Kind::kFree) {}
+      : graph_(graph),
+        symbol_(std::move(symbol)),
+        kinds_(graph.values().size(), BatchKind::kFree) {}
 
   // Empty if every output is rows; else why not.
   std::string Run() {
-    for (ValueId id : graph_.inputs) kinds_[static_cast<size_t>(id)] = Kind::kRows;
+    for (ValueId id : graph_.inputs) kinds_[static_cast<size_t>(id)] = BatchKind::kRows;
     for (const Node& node : graph_.nodes()) {
       if (node.dead) continue;
       if (std::string reason = Visit(node); !reason.empty()) {
@@ -30,7 +32,7 @@ class Proof {
     }
     for (ValueId id : graph_.outputs) {
       const Value& value = graph_.value(id);
-      if (kind(id) != Kind::kRows || !LeadsWithBatch(id)) {
+      if (kind(id) != BatchKind::kRows || !LeadsWithBatch(id)) {
         return StrCat("output '", value.name, "' does not have the batch as its first dimension");
       }
     }
@@ -38,11 +40,11 @@ class Proof {
   }
 
  private:
-  Kind kind(ValueId id) const {
-    return id == kNone ? Kind::kFree : kinds_[static_cast<size_t>(id)];
+  BatchKind kind(ValueId id) const {
+    return id == kNone ? BatchKind::kFree : kinds_[static_cast<size_t>(id)];
   }
-  Kind InputKind(const Node& node, size_t i) const {
-    return i < node.inputs.size() ? kind(node.inputs[i]) : Kind::kFree;
+  BatchKind InputKind(const Node& node, size_t i) const {
+    return i < node.inputs.size() ? kind(node.inputs[i]) : BatchKind::kFree;
   }
   const SymbolicShape* ShapeOf(ValueId id) const {
     if (id == kNone) return nullptr;
@@ -61,26 +63,26 @@ class Proof {
   std::string Visit(const Node& node) {
     bool rows = false, size = false;
     for (ValueId id : node.inputs) {
-      rows |= kind(id) == Kind::kRows;
-      size |= kind(id) == Kind::kSize;
+      rows |= kind(id) == BatchKind::kRows;
+      size |= kind(id) == BatchKind::kSize;
     }
     for (const auto& [key, attribute] : node.attributes) {
       if (std::holds_alternative<std::shared_ptr<Graph>>(attribute)) {
         return "holds a subgraph, for which there is no rule";
       }
     }
-    Kind result = Kind::kFree;
+    BatchKind result = BatchKind::kFree;
     if (node.domain.empty() && (node.op == "Shape" || node.op == "Size")) {
-      if (rows) result = Kind::kSize;
+      if (rows) result = BatchKind::kSize;
     } else if (rows || size) {
       std::string reason = rows ? VisitRows(node) : VisitSizes(node, result);
       if (!reason.empty()) return reason;
-      if (rows) result = Kind::kRows;
+      if (rows) result = BatchKind::kRows;
     }
     for (ValueId id : node.outputs) {
       if (id == kNone) continue;
       kinds_[static_cast<size_t>(id)] = result;
-      if (result == Kind::kRows && !LeadsWithBatch(id)) {
+      if (result == BatchKind::kRows && !LeadsWithBatch(id)) {
         return "is not proved to keep the batch as its first dimension";
       }
     }
@@ -88,10 +90,10 @@ class Proof {
   }
 
   // Arithmetic on sizes gives sizes; a tensor made in a size is rows when it leads with the batch.
-  std::string VisitSizes(const Node& node, Kind& result) {
-    result = Kind::kSize;
-    const bool fills =
-        node.op == "ConstantOfShape" || (node.op == "Expand" && InputKind(node, 0) == Kind::kFree);
+  std::string VisitSizes(const Node& node, BatchKind& result) {
+    result = BatchKind::kSize;
+    const bool fills = node.op == "ConstantOfShape" ||
+                       (node.op == "Expand" && InputKind(node, 0) == BatchKind::kFree);
     if (!fills) {
       for (ValueId id : node.outputs) {
         if (id != kNone && Rank(id) > 1) return "computes data from the number of rows";
@@ -106,7 +108,7 @@ class Proof {
         return "may spread different data over the rows";
       }
     }
-    result = Kind::kRows;
+    result = BatchKind::kRows;
     return {};
   }
 
@@ -195,11 +197,13 @@ class Proof {
   // Offsets and masks come with their row.
   std::string VisitDeformConv(const Node& node) const {
     for (const size_t i : {size_t{0}, size_t{2}, size_t{4}}) {
-      if (i < node.inputs.size() && node.inputs[i] != kNone && InputKind(node, i) != Kind::kRows) {
+      if (i < node.inputs.size() && node.inputs[i] != kNone &&
+          InputKind(node, i) != BatchKind::kRows) {
         return StrCat("has an input ", i, " that is not of the batch");
       }
     }
-    const bool held = InputKind(node, 1) == Kind::kFree && InputKind(node, 3) == Kind::kFree;
+    const bool held =
+        InputKind(node, 1) == BatchKind::kFree && InputKind(node, 3) == BatchKind::kFree;
     return held ? "" : "has weights that depend on the request";
   }
 
@@ -271,7 +275,7 @@ class Proof {
   std::string CheckPostOps(const Node& node) {
     for (const PostOp& post_op : node.post_ops) {
       if (post_op.kind != PostOp::Kind::kAdd) continue;
-      if (kind(node.inputs[static_cast<size_t>(post_op.operand)]) != Kind::kRows) {
+      if (kind(node.inputs[static_cast<size_t>(post_op.operand)]) != BatchKind::kRows) {
         return "adds what is not rows";
       }
     }
@@ -290,11 +294,11 @@ class Proof {
 
   // Input 0 is rows; the others are free, or sizes where they say a shape.
   std::string OnlyFirst(const Node& node) const {
-    if (InputKind(node, 0) != Kind::kRows) return "uses rows other than as its data";
+    if (InputKind(node, 0) != BatchKind::kRows) return "uses rows other than as its data";
     const bool shaped = node.op == "Reshape" || node.op == "Expand";
     for (size_t i = 1; i < OwnInputs(node); ++i) {
-      const Kind other = InputKind(node, i);
-      if (other == Kind::kRows || (other == Kind::kSize && !shaped)) {
+      const BatchKind other = InputKind(node, i);
+      if (other == BatchKind::kRows || (other == BatchKind::kSize && !shaped)) {
         return StrCat("has an input ", i, " that depends on the request");
       }
     }
@@ -311,12 +315,12 @@ class Proof {
       const SymbolicShape* shape = ShapeOf(id);
       if (shape == nullptr) return StrCat("has an input ", i, " of unknown rank");
       switch (kind(id)) {
-        case Kind::kSize:
+        case BatchKind::kSize:
           return "computes with the number of rows";
-        case Kind::kRows:
+        case BatchKind::kRows:
           if (shape->size() != rank) return StrCat("broadcasts input ", i, " over the batch");
           break;
-        case Kind::kFree:
+        case BatchKind::kFree:
           if (shape->size() == rank && (*shape)[0] != Dim::Of(1)) {
             return StrCat("has an input ", i, " with a first dimension of its own");
           }
@@ -328,7 +332,7 @@ class Proof {
 
   std::string VisitGemm(const Node& node) const {
     if (node.GetInt("transA", 0) != 0) return "reads its rows transposed";
-    if (InputKind(node, 0) != Kind::kRows || InputKind(node, 1) != Kind::kFree) {
+    if (InputKind(node, 0) != BatchKind::kRows || InputKind(node, 1) != BatchKind::kFree) {
       return "multiplies by what depends on the request";
     }
     return CheckBias(node);
@@ -337,26 +341,28 @@ class Proof {
   std::string CheckBias(const Node& node) const {
     if (OwnInputs(node) < 3 || node.inputs[2] == kNone) return {};
     const SymbolicShape* bias = ShapeOf(node.inputs[2]);
-    if (bias == nullptr || InputKind(node, 2) == Kind::kSize) return "adds what has no rule";
+    if (bias == nullptr || InputKind(node, 2) == BatchKind::kSize) return "adds what has no rule";
     const bool full = bias->size() == Rank(node.outputs[0]);
-    if (InputKind(node, 2) == Kind::kRows) return full ? "" : "broadcasts its bias over the batch";
+    if (InputKind(node, 2) == BatchKind::kRows)
+      return full ? "" : "broadcasts its bias over the batch";
     return full && (*bias)[0] != Dim::Of(1) ? "adds a bias with a first dimension of its own" : "";
   }
 
   std::string VisitMatMul(const Node& node) const {
     const size_t a = Rank(node.inputs[0]), b = Rank(node.inputs[1]);
-    const Kind left = InputKind(node, 0), right = InputKind(node, 1);
-    if (left == Kind::kSize || right == Kind::kSize) return "computes with the number of rows";
+    const BatchKind left = InputKind(node, 0), right = InputKind(node, 1);
+    if (left == BatchKind::kSize || right == BatchKind::kSize)
+      return "computes with the number of rows";
     if (a < 2 || b < 1) return "multiplies a vector";
-    if (left == Kind::kRows && a == 2 && node.GetInt("transA", 0) != 0) {
+    if (left == BatchKind::kRows && a == 2 && node.GetInt("transA", 0) != 0) {
       return "reads its rows transposed";
     }
-    if (left == Kind::kRows && right == Kind::kRows) {
+    if (left == BatchKind::kRows && right == BatchKind::kRows) {
       // Row by row only where the batch is a dimension beside the matrices.
       if (a < 3 || a != b) return "multiplies rows by rows";
       return CheckBias(node);
     }
-    if (left == Kind::kRows) {
+    if (left == BatchKind::kRows) {
       const SymbolicShape* other = ShapeOf(node.inputs[1]);
       if (b > a || (b == a && b > 2 && (*other)[0] != Dim::Of(1))) {
         return "multiplies by a stack of matrices";
@@ -430,7 +436,8 @@ class Proof {
 
   std::string VisitJoin(const Node& node) const {
     for (size_t i = 0; i < OwnInputs(node); ++i) {
-      if (InputKind(node, i) != Kind::kRows) return StrCat("joins input ", i, ", not of the batch");
+      if (InputKind(node, i) != BatchKind::kRows)
+        return StrCat("joins input ", i, ", not of the batch");
     }
     return AxisIsInside(node, 0);
   }
@@ -473,10 +480,11 @@ class Proof {
   }
 
   std::string VisitGather(const Node& node) const {
-    const Kind data = InputKind(node, 0), indices = InputKind(node, 1);
-    if (data == Kind::kSize || indices == Kind::kSize) return "computes with the number of rows";
-    if (data == Kind::kRows && indices == Kind::kRows) return "picks rows by rows";
-    if (data == Kind::kRows) return AxisIsInside(node, 0);
+    const BatchKind data = InputKind(node, 0), indices = InputKind(node, 1);
+    if (data == BatchKind::kSize || indices == BatchKind::kSize)
+      return "computes with the number of rows";
+    if (data == BatchKind::kRows && indices == BatchKind::kRows) return "picks rows by rows";
+    if (data == BatchKind::kRows) return AxisIsInside(node, 0);
     // A table looked up: the indices' first dimension leads only along axis 0.
     return AxisIsInside(node, 0).empty() ? "puts the table before the batch" : "";
   }
@@ -493,7 +501,7 @@ class Proof {
 
   const Graph& graph_;
   const std::string symbol_;
-  std::vector<Kind> kinds_;
+  std::vector<BatchKind> kinds_;
 };
 
 }  // namespace

@@ -12,10 +12,6 @@
 namespace paramd {
 namespace {
 
-absl::Span<const std::byte> BytesOf(const TensorView& view) {
-  return {static_cast<const std::byte*>(view.data), view.bytes()};
-}
-
 void AddRoles(const Checkpoint& checkpoint,
               const absl::flat_hash_map<std::string_view, size_t>& by_name, const Graph& graph,
               CheckpointRoles* roles) {
@@ -87,7 +83,7 @@ absl::StatusOr<std::vector<Parameter>> DescribeParameters(
   for (const CheckpointRoles::InNode& in_node : roles.in_nodes) {
     const TensorView view = in_node.tensor->view();
     add({in_node.name, in_node.role, view.dtype, view.shape,
-         TensorContentId(view.dtype, view.shape.dims(), DigestOf(BytesOf(view))), view.bytes()});
+         TensorContentId(view.dtype, view.shape.dims(), DigestOf(view.byte_span())), view.bytes()});
   }
   for (const Constant& constant : graph.constants()) {
     const auto* derivation = std::get_if<Derivation>(&constant.source);

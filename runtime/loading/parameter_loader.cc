@@ -12,10 +12,6 @@
 namespace paramd {
 namespace {
 
-absl::Span<const std::byte> BytesOf(const TensorView& view) {
-  return {static_cast<const std::byte*>(view.data), view.bytes()};
-}
-
 // An entry is what its key says: 64-byte aligned, 0 bytes cannot be claimed.
 EntryKind KindOf(const ParameterForm& form) {
   const bool derived =
@@ -79,7 +75,7 @@ absl::Status ParameterLoader::ReadSource(int32_t index, Source* into) {
   ContentId& id = result_.source_ids[static_cast<size_t>(index)];
   if (source.held != nullptr) {
     into->view = source.held->view();
-    id = TensorContentId(into->view.dtype, into->view.shape.dims(), DigestOf(BytesOf(into->view)));
+    id = TensorContentId(into->view.dtype, into->view.shape.dims(), DigestOf(into->view.byte_span()));
     return absl::OkStatus();
   }
   const CheckpointTensor& tensor = checkpoint_.tensors()[static_cast<size_t>(source.tensor)];

@@ -35,6 +35,9 @@ struct TensorView {
   }
   // Bytes of the dense elements; 0 for strings.
   uint64_t bytes() const;
+  absl::Span<const std::byte> byte_span() const {
+    return {static_cast<const std::byte*>(data), bytes()};
+  }
 };
 
 struct MutableTensorView {

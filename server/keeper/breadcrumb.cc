@@ -22,7 +22,7 @@
 namespace paramd {
 namespace {
 
-constexpr uint64_t kMagic = 0x31424d4152415024;  // "$PARAMB1"
+constexpr uint64_t kBreadcrumbMagic = 0x31424d4152415024;  // "$PARAMB1"
 constexpr size_t kThreadBytes = 16;              // As prctl(PR_GET_NAME) writes it.
 constexpr size_t kNameBytes = 192;               // A model's name, a version, a revision's digest.
 constexpr uint32_t kSlots = 2048;                // 1,024 streams, loaders, and to spare.
@@ -84,7 +84,7 @@ std::string_view ActivityName(Activity activity) {
 
 absl::StatusOr<UniqueFd> MakeBreadcrumbs() {
   UniqueFd fd(memfd_create("paramd-breadcrumbs", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  const uint64_t magic = kMagic;
+  const uint64_t magic = kBreadcrumbMagic;
   if (!fd.valid() || ftruncate(fd.get(), sizeof(Page)) != 0 ||
       fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0 ||
       pwrite(fd.get(), &magic, sizeof(magic), 0) != sizeof(magic)) {
@@ -103,7 +103,7 @@ absl::StatusOr<std::unique_ptr<BreadcrumbWriter>> BreadcrumbWriter::Map(UniqueFd
     return absl::InternalError(StrCat("mapping breadcrumbs: ", strerror(errno)));
   }
   Page* const page = std::launder(static_cast<Page*>(mapped));
-  if (page->magic != kMagic) {
+  if (page->magic != kBreadcrumbMagic) {
     munmap(mapped, sizeof(Page));
     return absl::InvalidArgumentError("breadcrumbs of another layout");
   }
@@ -189,7 +189,7 @@ absl::StatusOr<BreadcrumbReport> ReadBreadcrumbs(int fd) {
     return absl::DataLossError(StrCat("reading breadcrumbs: ", strerror(errno)));
   }
   const auto* const page = reinterpret_cast<const Page*>(bytes.data());
-  if (page->magic != kMagic) return absl::DataLossError("the breadcrumbs are overwritten");
+  if (page->magic != kBreadcrumbMagic) return absl::DataLossError("the breadcrumbs are overwritten");
   BreadcrumbReport report;
   for (const Page::Slot& slot : page->slots) {
     const uint32_t mark = slot.mark.load(std::memory_order_relaxed);

@@ -19,7 +19,7 @@
 namespace paramd {
 namespace {
 
-constexpr uint64_t kMagic = 0x314547414d494d50;  // "PMIMAGE1"
+constexpr uint64_t kImageMagic = 0x314547414d494d50;  // "PMIMAGE1"
 constexpr uint32_t kFormat = 1;
 constexpr uint64_t kImageBytesMax = uint64_t{1} << 30;
 
@@ -97,7 +97,7 @@ std::string EncodeImage(const KeeperImage& image) {
   }
   const Digest digest = DigestOf(AsBytes(body.bytes()));
   ByteWriter out;
-  out.U64(kMagic);
+  out.U64(kImageMagic);
   out.U32(kFormat);
   out.Bytes(digest.bytes());
   out.Text64(body.bytes());
@@ -111,7 +111,7 @@ absl::StatusOr<KeeperImage> DecodeImage(std::string_view bytes) {
   };
   const absl::StatusOr<uint64_t> magic = in.ReadU64();
   const absl::StatusOr<uint32_t> format = in.ReadU32();
-  if (!magic.ok() || *magic != kMagic || !format.ok()) return damaged("it is none");
+  if (!magic.ok() || *magic != kImageMagic || !format.ok()) return damaged("it is none");
   if (*format != kFormat) {
     return absl::UnimplementedError(
         StrCat("the keeper's image has format ", *format, ", this build knows ", kFormat));

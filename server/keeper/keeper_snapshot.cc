@@ -19,7 +19,7 @@
 namespace paramd {
 namespace {
 
-constexpr std::string_view kMagic = "PRMDKEEP";
+constexpr std::string_view kSnapshotMagic = "PRMDKEEP";
 constexpr uint32_t kVersion = 1;
 
 struct WorkerRecord {
@@ -73,7 +73,7 @@ std::string Serialize(const Record& record) {
   body.Text64(record.state.bytes);
 
   ByteWriter out;
-  out.Text(kMagic);
+  out.Text(kSnapshotMagic);
   out.U32(kVersion);
   out.Bytes(DigestOf(AsBytes(body.bytes())).bytes());
   out.Text(body.bytes());
@@ -162,8 +162,8 @@ absl::Status CheckOwners(const Record& record) {
 
 absl::StatusOr<Record> Parse(std::string_view bytes) {
   ByteReader reader(bytes);
-  PARAMD_ASSIGN_OR_RETURN(const std::string_view magic, reader.ReadText(kMagic.size()));
-  if (magic != kMagic) return absl::DataLossError("it does not start as a keeper's does");
+  PARAMD_ASSIGN_OR_RETURN(const std::string_view magic, reader.ReadText(kSnapshotMagic.size()));
+  if (magic != kSnapshotMagic) return absl::DataLossError("it does not start as a keeper's does");
   PARAMD_ASSIGN_OR_RETURN(const uint32_t version, reader.ReadU32());
   if (version != kVersion) {
     return absl::UnimplementedError(

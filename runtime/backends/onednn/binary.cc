@@ -40,7 +40,7 @@ absl::StatusOr<dnnl::algorithm> AlgorithmOf(BinaryKind kind) {
 
 // Plain, unless an activation of y's shape is channels-last and no operand of
 // other rank or origin would have to be re-laid for it.
-Layout LayoutFor(const OpSpec& spec) {
+Layout BinaryLayout(const OpSpec& spec) {
   const Shape& y = spec.outputs[0].shape;
   Layout layout = Layout::kPlain;
   bool found = false;
@@ -105,7 +105,7 @@ absl::StatusOr<PrimitivePlan> PlanBinary(const OpSpec& spec, const BinaryParams&
   PARAMD_ASSIGN_OR_RETURN(auto a_type, FloatType(spec.inputs[0].dtype));
   PARAMD_ASSIGN_OR_RETURN(auto b_type, FloatType(spec.inputs[1].dtype));
   PARAMD_ASSIGN_OR_RETURN(const auto y_type, FloatType(spec.outputs[0].dtype));
-  const Layout layout = LayoutFor(spec);
+  const Layout layout = BinaryLayout(spec);
   Broadcast dims = Joined(spec, layout);
   if (dims.y.size() > 5) {
     return absl::UnimplementedError(StrCat("broadcasting ", spec.inputs[0].shape.ToString(),

@@ -13,7 +13,7 @@ namespace paramd::onednn {
 namespace {
 
 // The layout of the first input whose bytes tell, unless a parameter's say plain.
-Layout LayoutFor(const OpSpec& spec) {
+Layout ConcatLayout(const OpSpec& spec) {
   Layout layout = Layout::kPlain;
   bool found = false;
   for (const Operand& input : spec.inputs) {
@@ -31,7 +31,7 @@ Layout LayoutFor(const OpSpec& spec) {
 absl::StatusOr<PrimitivePlan> PlanConcat(const OpSpec& spec, const ConcatParams& concat) {
   PARAMD_RETURN_IF_ERROR(RefusePostOps(spec));
   PARAMD_ASSIGN_OR_RETURN(const auto type, CopyType(spec.outputs[0].dtype));
-  const Layout layout = LayoutFor(spec);
+  const Layout layout = ConcatLayout(spec);
   const int rank = spec.outputs[0].shape.rank();
   const auto at =
       static_cast<size_t>(AxisInMemoryOrder(CanonicalAxis(concat.axis, rank), rank, layout));

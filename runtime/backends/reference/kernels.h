@@ -68,6 +68,17 @@ absl::StatusOr<KernelPlan> CompileKernel(const OpSpec& spec, const SoftmaxParams
 absl::StatusOr<KernelPlan> CompileKernel(const OpSpec& spec, const UnaryParams& params);
 absl::StatusOr<KernelPlan> CompileKernel(const OpSpec& spec, const NamedParams& params);
 
+// y = fn(x), one by one, from input 0 to output 0.
+template <typename T, typename R, typename Fn>
+Kernel MapElements(int64_t count, Fn fn) {
+  return [count, fn](const KernelArgs& args) {
+    const T* x = args.in<T>(0);
+    R* y = args.out<R>(0);
+    for (int64_t i = 0; i < count; ++i) y[i] = fn(x[i]);
+    return absl::OkStatus();
+  };
+}
+
 // y = kind(x) over `count` elements; x and y may be the same address.
 absl::StatusOr<Kernel> MakeUnary(const UnaryParams& params, DType dtype, int64_t count);
 

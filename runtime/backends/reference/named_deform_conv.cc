@@ -126,12 +126,12 @@ absl::StatusOr<KernelPlan> DeformConv(const OpSpec& spec, const NamedParams& par
   });
 }
 
-constexpr NamedOp kRows[] = {
+constexpr NamedOp kNamedDeformConv[] = {
     {"deform_conv", 3, 5, 8, DeformConv},
 };
 
 }  // namespace
 
-absl::Span<const NamedOp> NamedDeformConv() { return kRows; }
+absl::Span<const NamedOp> NamedDeformConv() { return kNamedDeformConv; }
 
 }  // namespace paramd::reference

@@ -16,16 +16,6 @@ absl::Status SameCount(const OpSpec& spec) {
   return Require(In(spec, 0).shape == Out(spec, 0).shape, "the result has another shape");
 }
 
-template <typename T, typename R, typename Fn>
-KernelPlan Map(int64_t count, Fn fn) {
-  return {[count, fn](const KernelArgs& args) {
-    const T* x = args.in<T>(0);
-    R* y = args.out<R>(0);
-    for (int64_t i = 0; i < count; ++i) y[i] = fn(x[i]);
-    return absl::OkStatus();
-  }};
-}
-
 enum class Function : uint8_t { kTan, kAsin, kAcos, kAtan, kSinh, kCosh, kAsinh, kAcosh, kAtanh };
 
 // {x}.
@@ -34,7 +24,7 @@ absl::StatusOr<KernelPlan> Trigonometric(const OpSpec& spec, const NamedParams& 
   PARAMD_RETURN_IF_ERROR(SameCount(spec));
   const int64_t count = In(spec, 0).shape.elements();
   return VisitFloat(In(spec, 0).dtype, params.op, [&]<typename T>() -> absl::StatusOr<KernelPlan> {
-    return Map<T, T>(count, [](T x) -> T {
+    return KernelPlan{MapElements<T, T>(count, [](T x) -> T {
       switch (function) {
         case Function::kTan:
           return std::tan(x);
@@ -56,7 +46,7 @@ absl::StatusOr<KernelPlan> Trigonometric(const OpSpec& spec, const NamedParams& 
           return std::atanh(x);
       }
       return x;
-    });
+    })};
   });
 }
 
@@ -65,7 +55,8 @@ absl::StatusOr<KernelPlan> IsNan(const OpSpec& spec, const NamedParams& params) 
   PARAMD_RETURN_IF_ERROR(SameCount(spec));
   const int64_t count = In(spec, 0).shape.elements();
   return VisitFloat(In(spec, 0).dtype, params.op, [&]<typename T>() -> absl::StatusOr<KernelPlan> {
-    return Map<T, uint8_t>(count, [](T x) { return static_cast<uint8_t>(std::isnan(x)); });
+    return KernelPlan{
+        MapElements<T, uint8_t>(count, [](T x) { return static_cast<uint8_t>(std::isnan(x)); })};
   });
 }
 
@@ -75,9 +66,9 @@ absl::StatusOr<KernelPlan> IsInf(const OpSpec& spec, const NamedParams& params) 
   const int64_t count = In(spec, 0).shape.elements();
   const bool negative = params.ints[0] != 0, positive = params.ints[1] != 0;
   return VisitFloat(In(spec, 0).dtype, params.op, [&]<typename T>() -> absl::StatusOr<KernelPlan> {
-    return Map<T, uint8_t>(count, [negative, positive](T x) {
+    return KernelPlan{MapElements<T, uint8_t>(count, [negative, positive](T x) {
       return static_cast<uint8_t>(std::isinf(x) && (x < 0 ? negative : positive));
-    });
+    })};
   });
 }
 
@@ -96,10 +87,10 @@ absl::StatusOr<KernelPlan> VisitInteger(DType dtype, std::string_view op, Fn&& f
 absl::StatusOr<KernelPlan> BitNot(const OpSpec& spec, const NamedParams& params) {
   PARAMD_RETURN_IF_ERROR(SameCount(spec));
   const int64_t count = In(spec, 0).shape.elements();
-  return VisitInteger(In(spec, 0).dtype, params.op,
-                      [&]<typename T>() -> absl::StatusOr<KernelPlan> {
-                        return Map<T, T>(count, [](T x) { return static_cast<T>(~x); });
-                      });
+  return VisitInteger(
+      In(spec, 0).dtype, params.op, [&]<typename T>() -> absl::StatusOr<KernelPlan> {
+        return KernelPlan{MapElements<T, T>(count, [](T x) { return static_cast<T>(~x); })};
+      });
 }
 
 enum class Bits : uint8_t { kAnd, kOr, kXor, kLeft, kRight, kFmod };
@@ -160,7 +151,7 @@ absl::StatusOr<KernelPlan> Bitwise(const OpSpec& spec, const NamedParams& params
       });
 }
 
-constexpr NamedOp kRows[] = {
+constexpr NamedOp kNamedElementwise[] = {
     {"tan", 1, 1, 0, Trigonometric<Function::kTan>},
     {"asin", 1, 1, 0, Trigonometric<Function::kAsin>},
     {"acos", 1, 1, 0, Trigonometric<Function::kAcos>},
@@ -183,6 +174,6 @@ constexpr NamedOp kRows[] = {
 
 }  // namespace
 
-absl::Span<const NamedOp> NamedElementwise() { return kRows; }
+absl::Span<const NamedOp> NamedElementwise() { return kNamedElementwise; }
 
 }  // namespace paramd::reference

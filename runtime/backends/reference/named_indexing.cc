@@ -392,7 +392,7 @@ absl::StatusOr<KernelPlan> MaxUnpool(const OpSpec& spec, const NamedParams& para
                       });
 }
 
-constexpr NamedOp kRows[] = {
+constexpr NamedOp kNamedIndexing[] = {
     {"gather_elements", 2, 2, 1, GatherElements},
     {"scatter_elements", 3, 3, 2, ScatterElements},
     {"gather_nd", 2, 2, 1, GatherND},
@@ -406,6 +406,6 @@ constexpr NamedOp kRows[] = {
 
 }  // namespace
 
-absl::Span<const NamedOp> NamedIndexing() { return kRows; }
+absl::Span<const NamedOp> NamedIndexing() { return kNamedIndexing; }
 
 }  // namespace paramd::reference

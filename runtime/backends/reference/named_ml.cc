@@ -353,7 +353,7 @@ absl::StatusOr<KernelPlan> PairwiseProbability(const OpSpec& spec, const NamedPa
   });
 }
 
-constexpr NamedOp kRows[] = {
+constexpr NamedOp kNamedMl[] = {
     {"tree_ensemble", 6, 7, 1, Trees},
     {"label_lookup", 3, 4, 0, LabelLookup},
     {"ngram_counts", 3, 3, 3, NGramCounts},
@@ -362,6 +362,6 @@ constexpr NamedOp kRows[] = {
 
 }  // namespace
 
-absl::Span<const NamedOp> NamedMl() { return kRows; }
+absl::Span<const NamedOp> NamedMl() { return kNamedMl; }
 
 }  // namespace paramd::reference

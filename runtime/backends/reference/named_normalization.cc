@@ -197,7 +197,7 @@ absl::StatusOr<KernelPlan> DropoutMask(const OpSpec& spec, const NamedParams& pa
                       });
 }
 
-constexpr NamedOp kRows[] = {
+constexpr NamedOp kNamedNormalization[] = {
     {"instance_norm", 3, 3, 0, InstanceNorm},
     {"layer_norm_stats", 2, 3, 1, LayerNormStats},
     {"lp_norm", 1, 1, 2, LpNorm},
@@ -207,6 +207,6 @@ constexpr NamedOp kRows[] = {
 
 }  // namespace
 
-absl::Span<const NamedOp> NamedNormalization() { return kRows; }
+absl::Span<const NamedOp> NamedNormalization() { return kNamedNormalization; }
 
 }  // namespace paramd::reference

@@ -460,7 +460,7 @@ absl::StatusOr<KernelPlan> QLinearConv(const OpSpec& spec, const NamedParams& pa
       });
 }
 
-constexpr NamedOp kRows[] = {
+constexpr NamedOp kNamedQuantized[] = {
     {"quantize", 2, 3, 2, Quantize},
     {"dequantize", 2, 3, 2, Dequantize},
     {"matmul_integer", 2, 4, 0, MatMulInteger},
@@ -471,6 +471,6 @@ constexpr NamedOp kRows[] = {
 
 }  // namespace
 
-absl::Span<const NamedOp> NamedQuantized() { return kRows; }
+absl::Span<const NamedOp> NamedQuantized() { return kNamedQuantized; }
 
 }  // namespace paramd::reference

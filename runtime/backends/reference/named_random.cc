@@ -128,7 +128,7 @@ absl::StatusOr<KernelPlan> Dropout(const OpSpec& spec, const NamedParams& params
   });
 }
 
-constexpr NamedOp kRows[] = {
+constexpr NamedOp kNamedRandom[] = {
     {"random_uniform", 0, 0, 1, Random<Uniform, true>},
     {"random_normal", 0, 0, 1, Random<Normal, false>},
     {"multinomial", 1, 1, 1, Multinomial},
@@ -137,6 +137,6 @@ constexpr NamedOp kRows[] = {
 
 }  // namespace
 
-absl::Span<const NamedOp> NamedRandom() { return kRows; }
+absl::Span<const NamedOp> NamedRandom() { return kNamedRandom; }
 
 }  // namespace paramd::reference

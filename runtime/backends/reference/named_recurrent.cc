@@ -311,7 +311,7 @@ absl::StatusOr<KernelPlan> Compile(const OpSpec& spec, const NamedParams& params
   });
 }
 
-constexpr NamedOp kRows[] = {
+constexpr NamedOp kNamedRecurrent[] = {
     {"rnn", 3, 8, 6, Compile<1, 1>},
     {"gru", 3, 8, 7, Compile<3, 2>},
     {"lstm", 3, 8, 8, Compile<4, 3>},
@@ -319,6 +319,6 @@ constexpr NamedOp kRows[] = {
 
 }  // namespace
 
-absl::Span<const NamedOp> NamedRecurrent() { return kRows; }
+absl::Span<const NamedOp> NamedRecurrent() { return kNamedRecurrent; }
 
 }  // namespace paramd::reference

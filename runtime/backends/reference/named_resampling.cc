@@ -486,7 +486,7 @@ absl::StatusOr<KernelPlan> RoiAlign(const OpSpec& spec, const NamedParams& param
   });
 }
 
-constexpr NamedOp kRows[] = {
+constexpr NamedOp kNamedResampling[] = {
     {"resize", 1, 1, 5, Resize},
     {"grid_sample", 2, 2, 3, GridSample},
     {"roi_align", 3, 3, 3, RoiAlign},
@@ -494,6 +494,6 @@ constexpr NamedOp kRows[] = {
 
 }  // namespace
 
-absl::Span<const NamedOp> NamedResampling() { return kRows; }
+absl::Span<const NamedOp> NamedResampling() { return kNamedResampling; }
 
 }  // namespace paramd::reference

@@ -197,13 +197,13 @@ absl::StatusOr<KernelPlan> Range(const OpSpec& spec, const NamedParams& params) 
       });
 }
 
-constexpr NamedOp kRows[] = {
+constexpr NamedOp kNamedSelection[] = {
     {"arg", 1, 1, 3, Arg},         {"topk", 1, 1, 2, TopK},      {"cumsum", 1, 1, 3, CumSum},
     {"hardmax", 1, 1, 2, Hardmax}, {"one_hot", 2, 2, 1, OneHot}, {"range", 0, 0, 2, Range},
 };
 
 }  // namespace
 
-absl::Span<const NamedOp> NamedSelection() { return kRows; }
+absl::Span<const NamedOp> NamedSelection() { return kNamedSelection; }
 
 }  // namespace paramd::reference

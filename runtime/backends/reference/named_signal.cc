@@ -302,7 +302,7 @@ absl::StatusOr<KernelPlan> MelWeights(const OpSpec& spec, const NamedParams& par
   });
 }
 
-constexpr NamedOp kRows[] = {
+constexpr NamedOp kNamedSignal[] = {
     {"einsum", 1, 16, 2, Einsum},
     {"det", 1, 1, 0, Det},
     {"dft", 1, 1, 3, Dft},
@@ -312,6 +312,6 @@ constexpr NamedOp kRows[] = {
 
 }  // namespace
 
-absl::Span<const NamedOp> NamedSignal() { return kRows; }
+absl::Span<const NamedOp> NamedSignal() { return kNamedSignal; }
 
 }  // namespace paramd::reference

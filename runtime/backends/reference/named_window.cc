@@ -194,7 +194,7 @@ absl::StatusOr<KernelPlan> Col2Im(const OpSpec& spec, const NamedParams& params)
   });
 }
 
-constexpr NamedOp kRows[] = {
+constexpr NamedOp kNamedWindow[] = {
     {"conv_transpose", 2, 3, 4, ConvTranspose},
     {"lp_pool", 1, 1, 5, LpPool},
     {"col2im", 1, 1, 5, Col2Im},
@@ -202,6 +202,6 @@ constexpr NamedOp kRows[] = {
 
 }  // namespace
 
-absl::Span<const NamedOp> NamedWindow() { return kRows; }
+absl::Span<const NamedOp> NamedWindow() { return kNamedWindow; }
 
 }  // namespace paramd::reference

@@ -10,16 +10,6 @@
 namespace paramd::reference {
 namespace {
 
-template <typename T, typename Fn>
-Kernel Map(int64_t count, Fn fn) {
-  return [count, fn](const KernelArgs& args) {
-    const T* x = args.in<T>(0);
-    T* y = args.out<T>(0);
-    for (int64_t i = 0; i < count; ++i) y[i] = fn(x[i]);
-    return absl::OkStatus();
-  };
-}
-
 // Comparisons are written so that NaN comes out as NaN.
 template <typename T>
 T Clamp(T x, T low, T high) {
@@ -40,63 +30,65 @@ absl::StatusOr<Kernel> FloatUnary(const UnaryParams& params, DType dtype, int64_
   const T alpha = params.alpha, beta = params.beta;
   switch (params.kind) {
     case ActivationKind::kRelu:
-      return Map<T>(n, [](T x) { return x < 0 ? T{0} : x; });
+      return MapElements<T, T>(n, [](T x) { return x < 0 ? T{0} : x; });
     case ActivationKind::kLeakyRelu:
-      return Map<T>(n, [alpha](T x) { return x < 0 ? alpha * x : x; });
+      return MapElements<T, T>(n, [alpha](T x) { return x < 0 ? alpha * x : x; });
     case ActivationKind::kClip:
-      return Map<T>(n, [alpha, beta](T x) { return Clamp(x, alpha, beta); });
+      return MapElements<T, T>(n, [alpha, beta](T x) { return Clamp(x, alpha, beta); });
     case ActivationKind::kSigmoid:
-      return Map<T>(n, [](T x) { return Sigmoid(x); });
+      return MapElements<T, T>(n, [](T x) { return Sigmoid(x); });
     case ActivationKind::kTanh:
-      return Map<T>(n, [](T x) { return std::tanh(x); });
+      return MapElements<T, T>(n, [](T x) { return std::tanh(x); });
     case ActivationKind::kElu:
-      return Map<T>(n, [alpha](T x) { return x < 0 ? alpha * std::expm1(x) : x; });
+      return MapElements<T, T>(n, [alpha](T x) { return x < 0 ? alpha * std::expm1(x) : x; });
     case ActivationKind::kHardSigmoid:
-      return Map<T>(n, [alpha, beta](T x) { return Clamp<T>(alpha * x + beta, 0, 1); });
+      return MapElements<T, T>(n, [alpha, beta](T x) { return Clamp<T>(alpha * x + beta, 0, 1); });
     case ActivationKind::kHardSwish:
-      return Map<T>(n, [](T x) { return x * Clamp<T>(x / 6 + T{0.5}, 0, 1); });
+      return MapElements<T, T>(n, [](T x) { return x * Clamp<T>(x / 6 + T{0.5}, 0, 1); });
     case ActivationKind::kSilu:
-      return Map<T>(n, [alpha](T x) { return x * Sigmoid(alpha * x); });
+      return MapElements<T, T>(n, [alpha](T x) { return x * Sigmoid(alpha * x); });
     case ActivationKind::kGeluErf:
-      return Map<T>(n, [](T x) { return T{0.5} * x * (1 + std::erf(x * T(M_SQRT1_2))); });
+      return MapElements<T, T>(n,
+                               [](T x) { return T{0.5} * x * (1 + std::erf(x * T(M_SQRT1_2))); });
     case ActivationKind::kGeluTanh:
-      return Map<T>(n, [](T x) {
+      return MapElements<T, T>(n, [](T x) {
         const T inner = T(M_2_SQRTPI * M_SQRT1_2) * (x + T(0.044715) * x * x * x);
         return T{0.5} * x * (1 + std::tanh(inner));
       });
     case ActivationKind::kSoftplus:
-      return Map<T>(n,
-                    [](T x) { return (x > 0 ? x : T{0}) + std::log1p(std::exp(-std::fabs(x))); });
+      return MapElements<T, T>(
+          n, [](T x) { return (x > 0 ? x : T{0}) + std::log1p(std::exp(-std::fabs(x))); });
     case ActivationKind::kSoftsign:
-      return Map<T>(n, [](T x) { return x / (1 + std::fabs(x)); });
+      return MapElements<T, T>(n, [](T x) { return x / (1 + std::fabs(x)); });
     case ActivationKind::kSelu:
-      return Map<T>(n, [alpha, beta](T x) { return beta * (x < 0 ? alpha * std::expm1(x) : x); });
+      return MapElements<T, T>(
+          n, [alpha, beta](T x) { return beta * (x < 0 ? alpha * std::expm1(x) : x); });
     case ActivationKind::kAbs:
-      return Map<T>(n, [](T x) { return std::fabs(x); });
+      return MapElements<T, T>(n, [](T x) { return std::fabs(x); });
     case ActivationKind::kNeg:
-      return Map<T>(n, [](T x) { return -x; });
+      return MapElements<T, T>(n, [](T x) { return -x; });
     case ActivationKind::kExp:
-      return Map<T>(n, [](T x) { return std::exp(x); });
+      return MapElements<T, T>(n, [](T x) { return std::exp(x); });
     case ActivationKind::kLog:
-      return Map<T>(n, [](T x) { return std::log(x); });
+      return MapElements<T, T>(n, [](T x) { return std::log(x); });
     case ActivationKind::kSqrt:
-      return Map<T>(n, [](T x) { return std::sqrt(x); });
+      return MapElements<T, T>(n, [](T x) { return std::sqrt(x); });
     case ActivationKind::kReciprocal:
-      return Map<T>(n, [](T x) { return 1 / x; });
+      return MapElements<T, T>(n, [](T x) { return 1 / x; });
     case ActivationKind::kErf:
-      return Map<T>(n, [](T x) { return std::erf(x); });
+      return MapElements<T, T>(n, [](T x) { return std::erf(x); });
     case ActivationKind::kFloor:
-      return Map<T>(n, [](T x) { return std::floor(x); });
+      return MapElements<T, T>(n, [](T x) { return std::floor(x); });
     case ActivationKind::kCeil:
-      return Map<T>(n, [](T x) { return std::ceil(x); });
+      return MapElements<T, T>(n, [](T x) { return std::ceil(x); });
     case ActivationKind::kRound:
-      return Map<T>(n, [](T x) { return std::nearbyint(x); });
+      return MapElements<T, T>(n, [](T x) { return std::nearbyint(x); });
     case ActivationKind::kSign:
-      return Map<T>(n, [](T x) { return x > 0 ? T{1} : x < 0 ? T{-1} : x; });
+      return MapElements<T, T>(n, [](T x) { return x > 0 ? T{1} : x < 0 ? T{-1} : x; });
     case ActivationKind::kSin:
-      return Map<T>(n, [](T x) { return std::sin(x); });
+      return MapElements<T, T>(n, [](T x) { return std::sin(x); });
     case ActivationKind::kCos:
-      return Map<T>(n, [](T x) { return std::cos(x); });
+      return MapElements<T, T>(n, [](T x) { return std::cos(x); });
     case ActivationKind::kNot:
       break;
   }
@@ -107,19 +99,19 @@ template <typename T>
 absl::StatusOr<Kernel> IntegerUnary(const UnaryParams& params, DType dtype, int64_t n) {
   switch (params.kind) {
     case ActivationKind::kRelu:
-      return Map<T>(n, [](T x) { return x > 0 ? x : T{0}; });
+      return MapElements<T, T>(n, [](T x) { return x > 0 ? x : T{0}; });
     case ActivationKind::kClip: {
       // Bounds are f32 in the spec: exact to 2^24, nearest beyond, saturated at
       // the type's ends.
       const T low = Convert<T>(params.alpha), high = Convert<T>(params.beta);
-      return Map<T>(n, [low, high](T x) { return Clamp(x, low, high); });
+      return MapElements<T, T>(n, [low, high](T x) { return Clamp(x, low, high); });
     }
     case ActivationKind::kAbs:
-      return Map<T>(n, [](T x) { return Abs(x); });
+      return MapElements<T, T>(n, [](T x) { return Abs(x); });
     case ActivationKind::kNeg:
-      return Map<T>(n, [](T x) { return Sub<T>(0, x); });
+      return MapElements<T, T>(n, [](T x) { return Sub<T>(0, x); });
     case ActivationKind::kSign:
-      return Map<T>(n, [](T x) {
+      return MapElements<T, T>(n, [](T x) {
         if constexpr (std::is_signed_v<T>) {
           if (x < 0) return T{-1};
         }
@@ -128,7 +120,7 @@ absl::StatusOr<Kernel> IntegerUnary(const UnaryParams& params, DType dtype, int6
     case ActivationKind::kFloor:
     case ActivationKind::kCeil:
     case ActivationKind::kRound:
-      return Map<T>(n, [](T x) { return x; });
+      return MapElements<T, T>(n, [](T x) { return x; });
     default:
       return NoSuchType(ActivationKindName(params.kind), dtype);
   }
@@ -139,7 +131,8 @@ absl::StatusOr<Kernel> IntegerUnary(const UnaryParams& params, DType dtype, int6
 absl::StatusOr<Kernel> MakeUnary(const UnaryParams& params, DType dtype, int64_t count) {
   if (dtype == DType::kBool && params.kind == ActivationKind::kNot) {
     // Any byte but 0 is true: bool tensors come from the wire.
-    return Map<uint8_t>(count, [](uint8_t x) { return static_cast<uint8_t>(x == 0); });
+    return MapElements<uint8_t, uint8_t>(count,
+                                         [](uint8_t x) { return static_cast<uint8_t>(x == 0); });
   }
   return VisitNumber(dtype, ActivationKindName(params.kind),
                      [&]<typename T>() -> absl::StatusOr<Kernel> {

@@ -101,13 +101,13 @@ absl::StatusOr<OpRow::Lowered> LowerAttention(const InferContext& context, const
   return MakeLowered(context, outputs, std::move(params), {0, 1, 2, 3, 4});
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kAttentionOps[] = {
     // y = softmax(scale q k^T, masked) v; inputs {q, k, v, mask or absent, keep or absent}.
     {kInternalDomain, "Attention", 1, 1, 3, 5, 1, InferAttention, LowerAttention},
 };
 
 }  // namespace
 
-absl::Span<const OpRow> AttentionOps() { return kRows; }
+absl::Span<const OpRow> AttentionOps() { return kAttentionOps; }
 
 }  // namespace paramd::ops

@@ -56,12 +56,12 @@ absl::StatusOr<OpRow::Lowered> LowerDeformConv(const InferContext& context, cons
   return MakeNamed(context, outputs, "deform_conv", std::move(ints), {}, {0, 1, 2, 3, 4});
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kDeformConvOps[] = {
     {"", "DeformConv", 19, kOpsetMax, 3, 5, 1, InferDeformConv, LowerDeformConv},
 };
 
 }  // namespace
 
-absl::Span<const OpRow> DeformConvOps() { return kRows; }
+absl::Span<const OpRow> DeformConvOps() { return kDeformConvOps; }
 
 }  // namespace paramd::ops

@@ -95,7 +95,7 @@ absl::StatusOr<Types> InferNonMaxSuppression(const InferContext& context) {
   return Types{TensorType(DType::kI64, SymbolicShape{Dim::Unknown(), Dim::Of(3)})};
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kDynamicOps[] = {
     {"", "NonZero", 9, kOpsetMax, 1, 1, 1, InferNonZero, nullptr, FoldNonZero},
     {"", "Compress", 9, kOpsetMax, 2, 2, 1, InferCompress, nullptr},
     {"", "Unique", 11, kOpsetMax, 1, 1, 4, InferUnique, nullptr},
@@ -104,6 +104,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-absl::Span<const OpRow> DynamicOps() { return kRows; }
+absl::Span<const OpRow> DynamicOps() { return kDynamicOps; }
 
 }  // namespace paramd::ops

@@ -15,11 +15,6 @@ using Kind = ActivationKind;
 
 // --- One operand ------------------------------------------------------------
 
-absl::StatusOr<Types> InferFloat(const InferContext& context) {
-  PARAMD_RETURN_IF_ERROR(RequireFloat(context, 0));
-  return Types{context.inputs[0]};
-}
-
 absl::StatusOr<Types> InferNumber(const InferContext& context) {
   const DType dtype = InputDType(context, 0);
   if (!IsFloat(dtype) && !IsInteger(dtype)) {
@@ -231,7 +226,7 @@ absl::StatusOr<OpRow::Lowered> LowerBinary(const InferContext& context, const Ty
   return MakeLowered(context, outputs, BinaryParams{kind}, {0, 1});
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kElementwiseOps[] = {
     {"", "Relu", 6, kOpsetMax, 1, 1, 1, InferNumber, LowerUnary<Kind::kRelu>},
     {"", "LeakyRelu", 6, kOpsetMax, 1, 1, 1, InferFloat, LowerUnary<Kind::kLeakyRelu>},
     {"", "Clip", 6, 10, 1, 1, 1, InferClip, LowerClip},
@@ -284,6 +279,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-absl::Span<const OpRow> ElementwiseOps() { return kRows; }
+absl::Span<const OpRow> ElementwiseOps() { return kElementwiseOps; }
 
 }  // namespace paramd::ops

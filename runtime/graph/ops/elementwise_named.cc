@@ -8,11 +8,6 @@
 namespace paramd::ops {
 namespace {
 
-absl::StatusOr<Types> InferFloat(const InferContext& context) {
-  PARAMD_RETURN_IF_ERROR(RequireFloat(context, 0));
-  return Types{context.inputs[0]};
-}
-
 // Named after the operator: "Tan" is "tan".
 absl::StatusOr<OpRow::Lowered> LowerSame(const InferContext& context, const Types& outputs) {
   std::string name;
@@ -75,7 +70,7 @@ absl::StatusOr<OpRow::Lowered> LowerBits(const InferContext& context, const Type
   return MakeNamed(context, outputs, name, {}, {}, {0, 1});
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kElementwiseNamedOps[] = {
     {"", "Tan", 7, kOpsetMax, 1, 1, 1, InferFloat, LowerSame},
     {"", "Asin", 7, kOpsetMax, 1, 1, 1, InferFloat, LowerSame},
     {"", "Acos", 7, kOpsetMax, 1, 1, 1, InferFloat, LowerSame},
@@ -96,6 +91,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-absl::Span<const OpRow> ElementwiseNamedOps() { return kRows; }
+absl::Span<const OpRow> ElementwiseNamedOps() { return kElementwiseNamedOps; }
 
 }  // namespace paramd::ops

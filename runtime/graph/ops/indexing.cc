@@ -328,7 +328,7 @@ absl::StatusOr<OpRow::Lowered> LowerDepthSpace(const InferContext& context, cons
   return lowered;
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kIndexingOps[] = {
     {"", "GatherElements", 11, kOpsetMax, 2, 2, 1, InferGatherElements, LowerGatherElements},
     {"", "GatherND", 11, kOpsetMax, 2, 2, 1, InferGatherND, LowerGatherND},
     {"", "Scatter", 9, 10, 3, 3, 1, InferScatter, LowerScatterElements},
@@ -345,6 +345,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-absl::Span<const OpRow> IndexingOps() { return kRows; }
+absl::Span<const OpRow> IndexingOps() { return kIndexingOps; }
 
 }  // namespace paramd::ops

@@ -130,7 +130,7 @@ absl::StatusOr<OpRow::Lowered> LowerMatMul(const InferContext& context, const Ty
   return lowered;
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kLinearOps[] = {
     {"", "Gemm", 7, kOpsetMax, 2, 3, 1, InferGemm, LowerGemm},
     {"", "MatMul", 1, kOpsetMax, 2, 2, 1, InferMatMul, LowerMatMul},
     // y = a b + bias, with transA and transB of the last two dimensions.
@@ -139,6 +139,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-absl::Span<const OpRow> LinearOps() { return kRows; }
+absl::Span<const OpRow> LinearOps() { return kLinearOps; }
 
 }  // namespace paramd::ops

@@ -75,7 +75,7 @@ absl::StatusOr<OpRow::Lowered> LowerNGrams(const InferContext& context, const Ty
                    {}, {0, 1, 2});
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kMlOps[] = {
     {kInternalDomain, "TreeEnsemble", 1, 1, 6, 7, 1, InferTrees, LowerTrees},
     {kInternalDomain, "LabelLookup", 1, 1, 3, 4, 1, InferLabelLookup, LowerLabelLookup},
     {kInternalDomain, "NGramCounts", 1, 1, 3, 3, 1, InferNGrams, LowerNGrams},
@@ -84,6 +84,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-absl::Span<const OpRow> MlOps() { return kRows; }
+absl::Span<const OpRow> MlOps() { return kMlOps; }
 
 }  // namespace paramd::ops

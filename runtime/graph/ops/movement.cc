@@ -193,7 +193,7 @@ absl::StatusOr<OpRow::Lowered> LowerCast(const InferContext& context, const Type
   return MakeLowered(context, outputs, CastParams{saturate}, {0});
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kMovementOps[] = {
     {"", "Transpose", 1, kOpsetMax, 1, 1, 1, InferTranspose, LowerTranspose},
     {"", "Concat", 4, kOpsetMax, 1, std::numeric_limits<int>::max(), 1, InferConcat, LowerConcat},
     {"", "Gather", 1, kOpsetMax, 2, 2, 1, InferGather, LowerGather},
@@ -204,6 +204,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-absl::Span<const OpRow> MovementOps() { return kRows; }
+absl::Span<const OpRow> MovementOps() { return kMovementOps; }
 
 }  // namespace paramd::ops

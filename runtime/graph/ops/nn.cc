@@ -313,7 +313,7 @@ absl::StatusOr<OpRow::Lowered> LowerDropout(const InferContext& context, const T
 constexpr auto kMax = PoolParams::Kind::kMax;
 constexpr auto kAverage = PoolParams::Kind::kAverage;
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kNnOps[] = {
     {"", "Conv", 1, kOpsetMax, 2, 3, 1, InferConv, LowerConv},
     {"", "MaxPool", 1, kOpsetMax, 1, 1, 2, InferPool<kMax>, LowerPool<kMax>},
     {"", "AveragePool", 7, kOpsetMax, 1, 1, 1, InferPool<kAverage>, LowerPool<kAverage>},
@@ -328,6 +328,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-absl::Span<const OpRow> NnOps() { return kRows; }
+absl::Span<const OpRow> NnOps() { return kNnOps; }
 
 }  // namespace paramd::ops

@@ -50,13 +50,13 @@ absl::StatusOr<OpRow::Lowered> LowerLpNorm(const InferContext& context, const Ty
   return MakeNamed(context, outputs, "lp_norm", {axis, context.node->GetInt("p", 2)}, {}, {0});
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kNormalizationOps[] = {
     {"", "InstanceNormalization", 6, kOpsetMax, 3, 3, 1, InferInstanceNorm, LowerInstanceNorm},
     {"", "LpNormalization", 1, kOpsetMax, 1, 1, 1, InferLpNorm, LowerLpNorm},
 };
 
 }  // namespace
 
-absl::Span<const OpRow> NormalizationOps() { return kRows; }
+absl::Span<const OpRow> NormalizationOps() { return kNormalizationOps; }
 
 }  // namespace paramd::ops

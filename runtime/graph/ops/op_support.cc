@@ -35,6 +35,11 @@ std::optional<std::vector<int64_t>> KnownInts(const InferContext& context, int i
   return IntValues(tensor->view());
 }
 
+std::optional<int64_t> KnownScalar(const InferContext& context, int i) {
+  const std::optional<std::vector<int64_t>> values = KnownInts(context, i);
+  return values.has_value() && values->size() == 1 ? std::optional((*values)[0]) : std::nullopt;
+}
+
 ValueType TensorType(DType dtype, std::optional<SymbolicShape> shape) {
   return {ValueType::Kind::kTensor, dtype, std::move(shape)};
 }
@@ -106,6 +111,11 @@ absl::Status RequireFloat(const InferContext& context, int i) {
   if (IsFloat(dtype)) return absl::OkStatus();
   return absl::InvalidArgumentError(
       StrCat("input ", i, " is ", DTypeName(dtype), ", expected a floating-point type"));
+}
+
+absl::StatusOr<Types> InferFloat(const InferContext& context) {
+  PARAMD_RETURN_IF_ERROR(RequireFloat(context, 0));
+  return Types{context.inputs[0]};
 }
 
 absl::Status RequireSameDType(const InferContext& context, int a, int b) {

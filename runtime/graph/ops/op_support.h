@@ -54,6 +54,8 @@ DType InputDType(const InferContext& context, int i);
 const Tensor* Known(const InferContext& context, int i);
 // The integers of input i where they are known and of rank 0 or 1.
 std::optional<std::vector<int64_t>> KnownInts(const InferContext& context, int i);
+// The one integer in it, where it is known to be one.
+std::optional<int64_t> KnownScalar(const InferContext& context, int i);
 
 ValueType TensorType(DType dtype, std::optional<SymbolicShape> shape);
 inline ValueType UnknownShape(DType dtype) { return TensorType(dtype, std::nullopt); }
@@ -73,6 +75,8 @@ std::optional<int64_t> KnownElements(const SymbolicShape& shape);
 
 // InvalidArgument unless input i has one of these types.
 absl::Status RequireFloat(const InferContext& context, int i);
+// The type rule of what maps numbers with a fraction one by one: input 0's type.
+absl::StatusOr<Types> InferFloat(const InferContext& context);
 absl::Status RequireSameDType(const InferContext& context, int a, int b);
 
 // All known dimensions; unknown ones become 0. REQUIRES: there are none (LowerNode has checked).

@@ -172,7 +172,7 @@ absl::StatusOr<OpRow::Lowered> LowerQLinearConv(const InferContext& context, con
                    {0, 1, 2, 3, 4, 5, 6, 7, 8});
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kQuantizedOps[] = {
     {"", "QuantizeLinear", 10, kOpsetMax, 2, 3, 1, InferQuantize, LowerScaled},
     {"", "DequantizeLinear", 10, kOpsetMax, 2, 3, 1, InferDequantize, LowerScaled},
     {"", "MatMulInteger", 10, kOpsetMax, 2, 4, 1, InferMatMulInteger, LowerMatMulInteger},
@@ -183,6 +183,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-absl::Span<const OpRow> QuantizedOps() { return kRows; }
+absl::Span<const OpRow> QuantizedOps() { return kQuantizedOps; }
 
 }  // namespace paramd::ops

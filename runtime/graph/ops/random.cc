@@ -75,7 +75,7 @@ absl::StatusOr<OpRow::Lowered> LowerMultinomial(const InferContext& context, con
   return MakeNamed(context, outputs, "multinomial", {RandomSeed(*context.node)}, {}, {0});
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kRandomOps[] = {
     {"", "RandomUniform", 1, kOpsetMax, 0, 0, 1, InferRandom, LowerRandom<false>},
     {"", "RandomNormal", 1, kOpsetMax, 0, 0, 1, InferRandom, LowerRandom<true>},
     {"", "RandomUniformLike", 1, kOpsetMax, 1, 1, 1, InferRandomLike, LowerRandom<false>},
@@ -96,6 +96,6 @@ int64_t RandomSeed(const Node& node) {
   return static_cast<int64_t>(hash);
 }
 
-absl::Span<const OpRow> RandomOps() { return kRows; }
+absl::Span<const OpRow> RandomOps() { return kRandomOps; }
 
 }  // namespace paramd::ops

@@ -9,13 +9,13 @@
 namespace paramd::ops {
 namespace {
 
-struct Kind {
+struct RecurrentKind {
   std::string_view name;
   int64_t gates;
   std::vector<std::string> activations;
 };
 
-Kind KindOf(const Node& node) {
+RecurrentKind KindOf(const Node& node) {
   if (node.op == "LSTM") return {"lstm", 4, {"Sigmoid", "Tanh", "Tanh"}};
   if (node.op == "GRU") return {"gru", 3, {"Sigmoid", "Tanh"}};
   return {"rnn", 1, {"Tanh"}};
@@ -43,7 +43,7 @@ constexpr Activation kActivations[] = {
     {"softplus", 0, 0},
 };
 
-absl::Status AppendActivations(const Node& node, const Kind& kind, int64_t directions,
+absl::Status AppendActivations(const Node& node, const RecurrentKind& kind, int64_t directions,
                                std::vector<int64_t>* ints, std::vector<double>* numbers) {
   std::vector<std::string> names;
   if (const auto it = node.attributes.find("activations"); it != node.attributes.end()) {
@@ -137,7 +137,7 @@ absl::StatusOr<Types> InferRecurrent(const InferContext& context) {
 
 absl::StatusOr<OpRow::Lowered> LowerRecurrent(const InferContext& context, const Types& outputs) {
   const Node& node = *context.node;
-  const Kind kind = KindOf(node);
+  const RecurrentKind kind = KindOf(node);
   PARAMD_ASSIGN_OR_RETURN(const int64_t direction, Direction(node));
   PARAMD_ASSIGN_OR_RETURN(const int64_t hidden, Hidden(context));
   std::vector<int64_t> ints = {direction, hidden, node.GetInt("layout", 0),
@@ -149,7 +149,7 @@ absl::StatusOr<OpRow::Lowered> LowerRecurrent(const InferContext& context, const
                    {0, 1, 2, 3, 4, 5, 6, 7});
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kRecurrentOps[] = {
     {"", "RNN", 7, kOpsetMax, 3, 6, 2, InferRecurrent, LowerRecurrent},
     {"", "GRU", 7, kOpsetMax, 3, 6, 2, InferRecurrent, LowerRecurrent},
     {"", "LSTM", 7, kOpsetMax, 3, 8, 3, InferRecurrent, LowerRecurrent},
@@ -157,6 +157,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-absl::Span<const OpRow> RecurrentOps() { return kRows; }
+absl::Span<const OpRow> RecurrentOps() { return kRecurrentOps; }
 
 }  // namespace paramd::ops

@@ -106,7 +106,7 @@ absl::StatusOr<OpRow::Lowered> LowerSoftmax(const InferContext& context, const T
   return MakeLowered(context, outputs, params, {0});
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kReduceOps[] = {
     {"", "Softmax", 1, kOpsetMax, 1, 1, 1, InferSoftmax, LowerSoftmax<false>},
     {"", "LogSoftmax", 1, kOpsetMax, 1, 1, 1, InferSoftmax, LowerSoftmax<true>},
     {"", "ReduceSum", 1, kOpsetMax, 1, 2, 1, InferReduce, LowerReduce<ReduceKind::kSum>},
@@ -122,6 +122,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-absl::Span<const OpRow> ReduceOps() { return kRows; }
+absl::Span<const OpRow> ReduceOps() { return kReduceOps; }
 
 }  // namespace paramd::ops

@@ -275,7 +275,7 @@ absl::StatusOr<OpRow::Lowered> LowerRoiAlign(const InferContext& context, const 
                    {node.GetFloat("spatial_scale", 1)}, {0, 1, 2});
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kResamplingOps[] = {
     {"", "Resize", 10, 10, 2, 2, 1, InferResize, LowerResize},
     {"", "Resize", 11, kOpsetMax, 1, 4, 1, InferResize, LowerResize},
     {"", "Upsample", 7, 8, 1, 1, 1, InferResize, LowerResize},
@@ -286,6 +286,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-absl::Span<const OpRow> ResamplingOps() { return kRows; }
+absl::Span<const OpRow> ResamplingOps() { return kResamplingOps; }
 
 }  // namespace paramd::ops

@@ -216,7 +216,7 @@ absl::StatusOr<Types> InferUnsqueeze(const InferContext& context) {
   return Types{TensorType(dtype, std::move(y))};
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kReshapeOps[] = {
     {"", "Identity", 1, kOpsetMax, 1, 1, 1, InferIdentity, LowerReshape},
     {"", "Reshape", 5, kOpsetMax, 2, 2, 1, InferReshape, LowerReshape},
     {"", "Flatten", 1, kOpsetMax, 1, 1, 1, InferFlatten, LowerReshape},
@@ -227,6 +227,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-absl::Span<const OpRow> ReshapeOps() { return kRows; }
+absl::Span<const OpRow> ReshapeOps() { return kReshapeOps; }
 
 }  // namespace paramd::ops

@@ -15,14 +15,6 @@ absl::StatusOr<int> AxisOf(const InferContext& context, int64_t otherwise) {
                        static_cast<int>(InputShape(context, 0)->size()));
 }
 
-// The one integer in input i, where it is known.
-std::optional<int64_t> KnownScalar(const InferContext& context, int i) {
-  const Tensor* tensor = Known(context, i);
-  const auto values = tensor == nullptr ? std::nullopt : IntValues(tensor->view());
-  if (!values.has_value() || values->size() != 1) return std::nullopt;
-  return (*values)[0];
-}
-
 // --- ArgMax, ArgMin -----------------------------------------------------------
 
 absl::StatusOr<Types> InferArg(const InferContext& context) {
@@ -192,7 +184,7 @@ absl::StatusOr<OpRow::Lowered> LowerRange(const InferContext& context, const Typ
                    {});
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kSelectionOps[] = {
     {"", "ArgMax", 1, kOpsetMax, 1, 1, 1, InferArg, LowerArg},
     {"", "ArgMin", 1, kOpsetMax, 1, 1, 1, InferArg, LowerArg},
     {"", "TopK", 1, 9, 1, 1, 2, InferTopK, LowerTopK},
@@ -205,6 +197,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-absl::Span<const OpRow> SelectionOps() { return kRows; }
+absl::Span<const OpRow> SelectionOps() { return kSelectionOps; }
 
 }  // namespace paramd::ops

@@ -171,7 +171,7 @@ absl::StatusOr<std::vector<Tensor>> FoldConstantOfShape(const InferContext& cont
 }
 
 // None of these runs: a program knows their results, or refuses the graph.
-constexpr OpRow kRows[] = {
+constexpr OpRow kShapeOps[] = {
     {"", "Constant", 1, kOpsetMax, 0, 0, 1, InferConstant, nullptr, FoldConstant},
     {"", "Shape", 1, kOpsetMax, 1, 1, 1, InferShape, nullptr, FoldShape},
     {"", "Size", 1, kOpsetMax, 1, 1, 1, InferSize, nullptr, FoldSize},
@@ -181,6 +181,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-absl::Span<const OpRow> ShapeOps() { return kRows; }
+absl::Span<const OpRow> ShapeOps() { return kShapeOps; }
 
 }  // namespace paramd::ops

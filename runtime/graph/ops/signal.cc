@@ -171,12 +171,6 @@ absl::StatusOr<OpRow::Lowered> LowerDet(const InferContext& context, const Types
 
 // --- DFT --------------------------------------------------------------------------
 
-std::optional<int64_t> KnownScalar(const InferContext& context, int i) {
-  const Tensor* tensor = Known(context, i);
-  const auto values = tensor == nullptr ? std::nullopt : IntValues(tensor->view());
-  return values.has_value() && values->size() == 1 ? std::optional((*values)[0]) : std::nullopt;
-}
-
 struct Transform {
   int axis = 0;
   int64_t length = 0, terms = 0;
@@ -338,7 +332,7 @@ absl::StatusOr<OpRow::Lowered> LowerMel(const InferContext& context, const Types
   return MakeNamed(context, outputs, "mel_weights", {}, *std::move(numbers), {});
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kSignalOps[] = {
     {"", "Einsum", 12, kOpsetMax, 1, 16, 1, InferEinsum, LowerEinsum},
     {"", "Det", 11, kOpsetMax, 1, 1, 1, InferDet, LowerDet},
     {"", "DFT", 17, 19, 1, 2, 1, InferDft, LowerDft},
@@ -349,6 +343,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-absl::Span<const OpRow> SignalOps() { return kRows; }
+absl::Span<const OpRow> SignalOps() { return kSignalOps; }
 
 }  // namespace paramd::ops

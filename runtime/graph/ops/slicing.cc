@@ -299,7 +299,7 @@ absl::StatusOr<OpRow::Lowered> LowerPad(const InferContext& context, const Types
   return MakeLowered(context, outputs, *std::move(params), {0});
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kSlicingOps[] = {
     {"", "Slice", 1, 9, 1, 1, 1, InferSlice, LowerSlice},
     {"", "Slice", 10, kOpsetMax, 3, 5, 1, InferSlice, LowerSlice},
     {kInternalDomain, "SplitPart", 1, 1, 1, 2, 1, InferSplitPart, LowerSplitPart},
@@ -310,6 +310,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-absl::Span<const OpRow> SlicingOps() { return kRows; }
+absl::Span<const OpRow> SlicingOps() { return kSlicingOps; }
 
 }  // namespace paramd::ops

@@ -58,7 +58,7 @@ absl::StatusOr<Types> InferRegexFullMatch(const InferContext& context) {
   return Types{TensorType(DType::kBool, context.inputs[0].shape)};
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kStringOps[] = {
     {"", "StringConcat", 20, kOpsetMax, 2, 2, 1, InferStringConcat, nullptr},
     {"", "StringSplit", 20, kOpsetMax, 1, 1, 2, InferStringSplit, nullptr},
     {"", "StringNormalizer", 10, kOpsetMax, 1, 1, 1, InferStringNormalizer, nullptr},
@@ -67,6 +67,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-absl::Span<const OpRow> StringOps() { return kRows; }
+absl::Span<const OpRow> StringOps() { return kStringOps; }
 
 }  // namespace paramd::ops

@@ -219,7 +219,7 @@ absl::StatusOr<OpRow::Lowered> LowerCol2Im(const InferContext& context, const Ty
   return MakeNamed(context, outputs, "col2im", std::move(ints), {}, {0});
 }
 
-constexpr OpRow kRows[] = {
+constexpr OpRow kWindowNamedOps[] = {
     {"", "ConvTranspose", 1, kOpsetMax, 2, 3, 1, InferConvTranspose, LowerConvTranspose},
     {"", "LpPool", 2, kOpsetMax, 1, 1, 1, InferLpPool, LowerLpPool},
     {"", "GlobalLpPool", 2, kOpsetMax, 1, 1, 1, InferLpPool, LowerLpPool},
@@ -228,6 +228,6 @@ constexpr OpRow kRows[] = {
 
 }  // namespace
 
-absl::Span<const OpRow> WindowNamedOps() { return kRows; }
+absl::Span<const OpRow> WindowNamedOps() { return kWindowNamedOps; }
 
 }  // namespace paramd::ops

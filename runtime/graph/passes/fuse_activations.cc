@@ -8,9 +8,6 @@
 namespace paramd {
 namespace {
 
-// Longer epilogues gain nothing, and backends bound them.
-constexpr size_t kPostOpsMax = 4;
-
 // Whose results an activation can be applied to before they are stored.
 bool TakesPostOps(const Graph& graph, const Node& node) {
   constexpr std::string_view kOthers[] = {"Add", "Sub", "Mul", "Div", "Sum", "BatchNormalization"};

@@ -164,7 +164,7 @@ void SetPerm(FusedOp& fused, const std::string& key, const Perm& perm) {
   if (!std::is_sorted(perm.begin(), perm.end())) fused.attributes[key] = perm;
 }
 
-bool TryFuse(Graph& graph, const PassIndex& index, NodeId id) {
+bool TryFuseAttention(Graph& graph, const PassIndex& index, NodeId id) {
   const int rank = RankOf(graph, graph.node(id).outputs[0]);
   if (rank != 3 && rank != 4) return false;
   Scores scores{.pattern = Pattern(graph, index, id)};
@@ -217,7 +217,7 @@ bool TryFuse(Graph& graph, const PassIndex& index, NodeId id) {
 }  // namespace
 
 absl::StatusOr<int> FuseAttention(Graph& graph, const PassOptions&) {
-  return ReplaceEach(graph, {"MatMul"}, TryFuse);
+  return ReplaceEach(graph, {"MatMul"}, TryFuseAttention);
 }
 
 }  // namespace paramd

@@ -46,7 +46,7 @@ bool IsTanhOf(Pattern& pattern, ValueId id, ValueId x) {
 }
 
 // 0.5 x (1 + f(x)), whatever the order of the factors.
-bool TryFuse(Graph& graph, const PassIndex& index, NodeId id) {
+bool TryFuseGelu(Graph& graph, const PassIndex& index, NodeId id) {
   Pattern outer(graph, index, id);
   const Product product = FactorsOf(outer, graph.node(id).outputs[0]);
   if (product.factors.size() != 2 || !IsNear(product.number, 0.5)) return false;
@@ -76,7 +76,7 @@ bool TryFuse(Graph& graph, const PassIndex& index, NodeId id) {
 }  // namespace
 
 absl::StatusOr<int> FuseGelu(Graph& graph, const PassOptions&) {
-  return ReplaceEach(graph, {"Mul", "Div"}, TryFuse);
+  return ReplaceEach(graph, {"Mul", "Div"}, TryFuseGelu);
 }
 
 }  // namespace paramd

@@ -38,7 +38,7 @@ bool IsGate(Pattern& pattern, ValueId id, ValueId x, double number) {
          IsNear(gate->GetFloat("beta", 0.5f), 0.5);
 }
 
-bool TryFuse(Graph& graph, const PassIndex& index, NodeId id) {
+bool TryFuseHardSwish(Graph& graph, const PassIndex& index, NodeId id) {
   Pattern outer(graph, index, id);
   const Product product = FactorsOf(outer, graph.node(id).outputs[0]);
   if (product.factors.size() == 2) {
@@ -71,7 +71,7 @@ bool TryFuse(Graph& graph, const PassIndex& index, NodeId id) {
 }  // namespace
 
 absl::StatusOr<int> FuseHardSwish(Graph& graph, const PassOptions&) {
-  return ReplaceEach(graph, {"Mul", "Div"}, TryFuse);
+  return ReplaceEach(graph, {"Mul", "Div"}, TryFuseHardSwish);
 }
 
 }  // namespace paramd

@@ -133,7 +133,7 @@ ValueId ExtendBy(Graph& graph, const PassIndex& index, Pattern& pattern, std::st
   return other;
 }
 
-bool TryFuse(Graph& graph, const PassIndex& index, NodeId id) {
+bool TryFuseLayerNorm(Graph& graph, const PassIndex& index, NodeId id) {
   Pattern pattern(graph, index, id);
   const std::optional<Norm> norm = TakeNorm(pattern, graph.node(id));
   if (!norm.has_value() || !IsFloat(graph.value(norm->x).type.dtype)) return false;
@@ -159,7 +159,7 @@ bool TryFuse(Graph& graph, const PassIndex& index, NodeId id) {
 }  // namespace
 
 absl::StatusOr<int> FuseLayerNorm(Graph& graph, const PassOptions&) {
-  return ReplaceEach(graph, {"Div", "Mul"}, TryFuse);
+  return ReplaceEach(graph, {"Div", "Mul"}, TryFuseLayerNorm);
 }
 
 }  // namespace paramd

@@ -4,8 +4,6 @@
 namespace paramd {
 namespace {
 
-constexpr size_t kPostOpsMax = 4;
-
 // The producer of operand `id` if its result can be added to; kNone else.
 NodeId Candidate(const Graph& graph, const PassIndex& index, ValueId id, NodeId add) {
   const NodeId producer = graph.value(id).producer;

@@ -6,7 +6,7 @@ namespace paramd {
 namespace {
 
 // x sigmoid(alpha x).
-bool TryFuse(Graph& graph, const PassIndex& index, NodeId id) {
+bool TryFuseSilu(Graph& graph, const PassIndex& index, NodeId id) {
   Pattern outer(graph, index, id);
   const Product product = FactorsOf(outer, graph.node(id).outputs[0]);
   if (product.factors.size() != 2 || product.number != 1) return false;
@@ -31,7 +31,7 @@ bool TryFuse(Graph& graph, const PassIndex& index, NodeId id) {
 }  // namespace
 
 absl::StatusOr<int> FuseSilu(Graph& graph, const PassOptions&) {
-  return ReplaceEach(graph, {"Mul"}, TryFuse);
+  return ReplaceEach(graph, {"Mul"}, TryFuseSilu);
 }
 
 }  // namespace paramd

@@ -31,6 +31,9 @@ class PassIndex {
   std::vector<bool> is_output_;
 };
 
+// Longer epilogues gain nothing, and backends bound them.
+inline constexpr size_t kPostOpsMax = 4;
+
 // Whether the node is a live one of ai.onnx with this operator.
 bool Is(const Node& node, std::string_view op);
 

@@ -11,7 +11,7 @@ namespace {
 // No pattern has more factors, or more nodes that make them; hostile graphs are
 // chains of any length.
 constexpr size_t kFactorsMax = 8;
-constexpr int kNodesMax = 16;
+constexpr int kProductNodesMax = 16;
 
 class Factoriser {
  public:
@@ -20,7 +20,7 @@ class Factoriser {
   // `first`: of the last node's own result, whose readers do not matter.
   void Visit(ValueId id, bool first) {
     const Graph& graph = pattern_.graph();
-    const bool full = product_.factors.size() >= kFactorsMax || ++nodes_ > kNodesMax;
+    const bool full = product_.factors.size() >= kFactorsMax || ++nodes_ > kProductNodesMax;
     if (!full && (first || pattern_.index().OnlyReader(id) != kNone)) {
       if (const Node* mul = pattern_.Find(id, "Mul"); mul != nullptr) {
         return Multiply(*pattern_.Take(id, "Mul"), graph);

@@ -12,7 +12,7 @@ using Items = std::vector<ShapeItem>;
 
 // Exporters' chains are short; files may hold any, and joins of joins of the same.
 constexpr int kDepthMax = 12;
-constexpr int kNodesMax = 256;
+constexpr int kShapeNodesMax = 256;
 
 std::optional<std::vector<int64_t>> Constants(const Graph& graph, const Node& node, size_t input) {
   if (input >= node.inputs.size()) return std::nullopt;
@@ -39,7 +39,7 @@ class Reader {
   explicit Reader(const Graph& graph) : graph_(graph) {}
 
   std::optional<Items> Read(ValueId id, int depth) {
-    if (id == kNone || depth > kDepthMax || ++nodes_ > kNodesMax) return std::nullopt;
+    if (id == kNone || depth > kDepthMax || ++nodes_ > kShapeNodesMax) return std::nullopt;
     if (const Tensor* tensor = graph_.InlineConstant(id); tensor != nullptr) {
       return Numbers(*tensor);
     }

@@ -11,31 +11,13 @@
 #include "absl/strings/numbers.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
+#include "server/rpc/kserve/infer_fields.h"
 #include "server/rpc/kserve/infer_parameters.h"
 #include "server/rpc/kserve/infer_types.h"
 #include "server/rpc/wire_fields.h"
 
 namespace paramd {
 namespace {
-
-// Fields of proto/inference/grpc_service.proto.
-enum RequestField : uint32_t {
-  kModelName = 1,
-  kModelVersion = 2,
-  kId = 3,
-  kParameters = 4,
-  kInputs = 5,
-  kOutputs = 6,
-  kRawInputs = 7,
-};
-enum InputField : uint32_t {
-  kInputName = 1,
-  kInputDatatype = 2,
-  kInputShape = 3,
-  kInputParameters = 4,
-  kInputContents = 5,
-};
-enum OutputField : uint32_t { kOutputName = 1, kOutputParameters = 2 };
 
 struct ContentsField {
   TypedField field;
@@ -104,12 +86,12 @@ absl::Status ReadContents(WireReader contents, WireTensor* tensor) {
 absl::Status ReadInputField(WireTag tag, const CodecLimits& limits, WireReader* reader,
                             WireTensor* tensor, RegionRange* place) {
   switch (tag.field) {
-    case kInputName: {
+    case InferInputField::kName: {
       PARAMD_RETURN_IF_ERROR(ExpectType(tag, WireType::kBytes, "name"));
       PARAMD_ASSIGN_OR_RETURN(tensor->name, reader->ReadString(limits.name_bytes_max));
       return absl::OkStatus();
     }
-    case kInputDatatype: {
+    case InferInputField::kDatatype: {
       PARAMD_RETURN_IF_ERROR(ExpectType(tag, WireType::kBytes, "datatype"));
       PARAMD_ASSIGN_OR_RETURN(const std::string name, reader->ReadString(limits.name_bytes_max));
       const std::optional<DType> dtype = DTypeFromInferName(name);
@@ -121,16 +103,16 @@ absl::Status ReadInputField(WireTag tag, const CodecLimits& limits, WireReader* 
       tensor->dtype = *dtype;
       return absl::OkStatus();
     }
-    case kInputShape:
+    case InferInputField::kShape:
       return ReadShape(tag, reader, &tensor->shape);
-    case kInputParameters: {
+    case InferInputField::kParameters: {
       PARAMD_RETURN_IF_ERROR(ExpectType(tag, WireType::kBytes, "parameters"));
       PARAMD_ASSIGN_OR_RETURN(const WireReader entry, reader->ReadBytes());
       PARAMD_ASSIGN_OR_RETURN(const InferParameter parameter,
                               ReadInferParameter(entry, limits.name_bytes_max));
       return TakeRegionParameter(parameter, place).status();
     }
-    case kInputContents: {
+    case InferInputField::kContents: {
       PARAMD_RETURN_IF_ERROR(ExpectType(tag, WireType::kBytes, "contents"));
       if (tensor->typed != TypedField::kNone) {
         return absl::InvalidArgumentError("the contents field comes twice");
@@ -191,12 +173,12 @@ absl::Status TakeOutputParameter(const InferParameter& parameter, OutputWish* wi
 
 absl::Status ReadOutputField(WireTag tag, const CodecLimits& limits, WireReader* reader,
                              std::string* name, OutputWish* wish) {
-  if (tag.field == kOutputName) {
+  if (tag.field == InferRequestedOutputField::kName) {
     PARAMD_RETURN_IF_ERROR(ExpectType(tag, WireType::kBytes, "name"));
     PARAMD_ASSIGN_OR_RETURN(*name, reader->ReadString(limits.name_bytes_max));
     return absl::OkStatus();
   }
-  if (tag.field != kOutputParameters) return reader->Skip(tag.type);
+  if (tag.field != InferRequestedOutputField::kParameters) return reader->Skip(tag.type);
   PARAMD_RETURN_IF_ERROR(ExpectType(tag, WireType::kBytes, "parameters"));
   PARAMD_ASSIGN_OR_RETURN(const WireReader entry, reader->ReadBytes());
   PARAMD_ASSIGN_OR_RETURN(const InferParameter parameter,
@@ -275,15 +257,15 @@ absl::Status ReadRequestField(WireTag tag, const CodecLimits& limits, WireReader
   if (tag.field >= std::size(kNames)) return reader->Skip(tag.type);
   PARAMD_RETURN_IF_ERROR(ExpectType(tag, WireType::kBytes, kNames[tag.field]));
   switch (tag.field) {
-    case kModelName: {
+    case InferRequestField::kModelName: {
       PARAMD_ASSIGN_OR_RETURN(request->call.model, reader->ReadString(limits.name_bytes_max));
       return absl::OkStatus();
     }
-    case kModelVersion: {
+    case InferRequestField::kModelVersion: {
       PARAMD_ASSIGN_OR_RETURN(const std::string text, reader->ReadString(limits.name_bytes_max));
       return ReadVersion(text, &request->call);
     }
-    case kId: {
+    case InferRequestField::kId: {
       PARAMD_ASSIGN_OR_RETURN(request->call.request_id, reader->ReadString(limits.name_bytes_max));
       return absl::OkStatus();
     }
@@ -296,15 +278,15 @@ absl::Status ReadRequestField(WireTag tag, const CodecLimits& limits, WireReader
     return absl::InvalidArgumentError(StrCat("more than ", most, " ", what));
   };
   switch (tag.field) {
-    case kParameters: {
+    case InferRequestField::kParameters: {
       PARAMD_ASSIGN_OR_RETURN(const InferParameter parameter,
                               ReadInferParameter(content, limits.name_bytes_max));
       return TakeParameter(parameter, request);
     }
-    case kInputs:
+    case InferRequestField::kInputs:
       PARAMD_RETURN_IF_ERROR(bounded(request->call.inputs.size(), limits.inputs_max, "inputs"));
       return ReadInput(content, limits, request);
-    case kOutputs:
+    case InferRequestField::kOutputs:
       PARAMD_RETURN_IF_ERROR(
           bounded(request->call.outputs.size(), limits.outputs_max, "outputs are asked for"));
       return ReadOutput(content, limits, request);

@@ -5,62 +5,50 @@
 #include "absl/log/check.h"
 #include "runtime/base/strings.h"
 #include "server/rpc/kserve/infer_codec.h"
+#include "server/rpc/kserve/infer_fields.h"
 #include "server/rpc/kserve/infer_types.h"
 #include "server/rpc/wire_writer.h"
 
 namespace paramd {
 namespace {
 
-// Fields of proto/inference/grpc_service.proto.
-enum ResponseField : uint32_t {
-  kModelName = 1,
-  kModelVersion = 2,
-  kId = 3,
-  kParameters = 4,
-  kOutputs = 5,
-  kRawOutputs = 6,
-};
-enum OutputField : uint32_t { kName = 1, kDatatype = 2, kShape = 3, kOutputParameters = 4 };
-enum StreamField : uint32_t { kErrorMessage = 1, kInferResponse = 2 };
-enum EntryField : uint32_t { kKey = 1, kValue = 2 };
-enum ParameterField : uint32_t { kBoolParam = 1, kInt64Param = 2, kStringParam = 3 };
-
 // One entry of a map<string, InferParameter>, measured and then written. A member
 // of a oneof is written whatever its value is.
 class Parameter {
  public:
   static Parameter Bool(std::string_view name, bool value) {
-    return Parameter(name, kBoolParam, value ? 1 : 0, {});
+    return Parameter(name, InferParameterField::kBool, value ? 1 : 0, {});
   }
   static Parameter Int64(std::string_view name, uint64_t value) {
-    return Parameter(name, kInt64Param, value, {});
+    return Parameter(name, InferParameterField::kInt64, value, {});
   }
   static Parameter Text(std::string_view name, std::string_view text) {
-    return Parameter(name, kStringParam, 0, text);
+    return Parameter(name, InferParameterField::kString, 0, text);
   }
 
   // With the tag and length of the entry.
   uint64_t size() const { return BytesFieldSize(entry_); }
   std::byte* Write(uint32_t field, std::byte* out) const {
     out = WriteBytesHead(field, entry_, out);
-    out = WriteStringField(kKey, name_, out);
-    out = WriteBytesHead(kValue, value_size_, out);
-    if (choice_ != kStringParam)
+    out = WriteStringField(MapEntryField::kKey, name_, out);
+    out = WriteBytesHead(MapEntryField::kValue, value_size_, out);
+    if (choice_ != InferParameterField::kString)
       return WriteVarint(number_, WriteTag(choice_, WireType::kVarint, out));
     return WriteRaw(text_.data(), text_.size(), WriteBytesHead(choice_, text_.size(), out));
   }
 
  private:
-  Parameter(std::string_view name, ParameterField choice, uint64_t number, std::string_view text)
+  Parameter(std::string_view name, uint32_t choice, uint64_t number, std::string_view text)
       : name_(name),
         choice_(choice),
         number_(number),
         text_(text),
-        value_size_(choice == kStringParam ? BytesFieldSize(text.size()) : 1 + VarintSize(number)),
+        value_size_(choice == InferParameterField::kString ? BytesFieldSize(text.size())
+                                                           : 1 + VarintSize(number)),
         entry_(StringFieldSize(name) + BytesFieldSize(value_size_)) {}
 
   std::string_view name_;
-  ParameterField choice_;
+  uint32_t choice_;
   uint64_t number_;
   std::string_view text_;
   uint64_t value_size_;
@@ -104,17 +92,17 @@ OutputSizes Measure(const InferOutput& output) {
 }
 
 std::byte* Write(const InferOutput& output, const OutputSizes& sizes, std::byte* out) {
-  out = WriteBytesHead(kOutputs, sizes.message, out);
-  out = WriteStringField(kName, output.name, out);
-  out = WriteStringField(kDatatype, InferTypeName(output.tensor.dtype), out);
+  out = WriteBytesHead(InferResponseField::kOutputs, sizes.message, out);
+  out = WriteStringField(InferOutputField::kName, output.name, out);
+  out = WriteStringField(InferOutputField::kDatatype, InferTypeName(output.tensor.dtype), out);
   if (sizes.shape > 0) {
-    out = WriteBytesHead(kShape, sizes.shape, out);
+    out = WriteBytesHead(InferOutputField::kShape, sizes.shape, out);
     for (const int64_t dim : output.tensor.shape.dims()) {
       out = WriteVarint(static_cast<uint64_t>(dim), out);
     }
   }
   for (const Parameter& parameter : ParametersOf(output)) {
-    out = parameter.Write(kOutputParameters, out);
+    out = parameter.Write(InferOutputField::kParameters, out);
   }
   return out;
 }
@@ -152,14 +140,17 @@ void EncodeInferResponse(const InferResponseHead& head, absl::Span<const InferOu
   }
   const uint64_t total = head.in_stream ? BytesFieldSize(response) : response;
   std::byte* const start = allocate(total);
-  std::byte* out = head.in_stream ? WriteBytesHead(kInferResponse, response, start) : start;
-  out = WriteStringField(kModelName, head.model, out);
-  out = WriteStringField(kModelVersion, version, out);
-  out = WriteStringField(kId, head.request_id, out);
-  for (const Parameter& parameter : parameters) out = parameter.Write(kParameters, out);
+  std::byte* out = head.in_stream
+                       ? WriteBytesHead(StreamInferResponseField::kInferResponse, response, start)
+                       : start;
+  out = WriteStringField(InferResponseField::kModelName, head.model, out);
+  out = WriteStringField(InferResponseField::kModelVersion, version, out);
+  out = WriteStringField(InferResponseField::kId, head.request_id, out);
+  for (const Parameter& parameter : parameters)
+    out = parameter.Write(InferResponseField::kParameters, out);
   for (size_t i = 0; i < outputs.size(); ++i) out = Write(outputs[i], sizes[i], out);
   for (size_t i = 0; i < outputs.size(); ++i) {
-    out = WriteBytesHead(kRawOutputs, sizes[i].raw, out);
+    out = WriteBytesHead(InferResponseField::kRawOutputs, sizes[i].raw, out);
     if (sizes[i].raw > 0) out = WriteRawTensor(outputs[i].tensor, out);
   }
   CHECK_EQ(out - start, static_cast<ptrdiff_t>(total));
@@ -170,10 +161,10 @@ void EncodeStreamError(std::string_view message, std::string_view model,
                        absl::FunctionRef<std::byte*(uint64_t bytes)> allocate) {
   const uint64_t response = StringFieldSize(model) + StringFieldSize(request_id);
   std::byte* out = allocate(StringFieldSize(message) + BytesFieldSize(response));
-  out = WriteStringField(kErrorMessage, message, out);
-  out = WriteBytesHead(kInferResponse, response, out);
-  out = WriteStringField(kModelName, model, out);
-  WriteStringField(kId, request_id, out);
+  out = WriteStringField(StreamInferResponseField::kErrorMessage, message, out);
+  out = WriteBytesHead(StreamInferResponseField::kInferResponse, response, out);
+  out = WriteStringField(InferResponseField::kModelName, model, out);
+  WriteStringField(InferResponseField::kId, request_id, out);
 }
 
 }  // namespace paramd

@@ -5,33 +5,30 @@
 
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
+#include "server/rpc/kserve/infer_fields.h"
 #include "server/rpc/wire_fields.h"
 
 namespace paramd {
 namespace {
-
-enum EntryField : uint32_t { kKey = 1, kValue = 2 };
-// Of InferParameter; also the alternatives of InferParameterValue, in this order.
-enum ChoiceField : uint32_t { kBool = 1, kInt64 = 2, kString = 3, kDouble = 4, kUint64 = 5 };
 
 absl::StatusOr<InferParameterValue> ReadValue(WireReader message, uint64_t text_bytes_max) {
   InferParameterValue value;
   while (!message.done()) {
     PARAMD_ASSIGN_OR_RETURN(const WireTag tag, message.ReadTag());
     switch (tag.field) {
-      case kBool: {
+      case InferParameterField::kBool: {
         PARAMD_RETURN_IF_ERROR(ExpectType(tag, WireType::kVarint, "bool_param"));
         PARAMD_ASSIGN_OR_RETURN(const uint64_t bits, message.ReadVarint());
         value = bits != 0;
         break;
       }
-      case kInt64: {
+      case InferParameterField::kInt64: {
         PARAMD_RETURN_IF_ERROR(ExpectType(tag, WireType::kVarint, "int64_param"));
         PARAMD_ASSIGN_OR_RETURN(const uint64_t bits, message.ReadVarint());
         value = static_cast<int64_t>(bits);
         break;
       }
-      case kString: {
+      case InferParameterField::kString: {
         PARAMD_RETURN_IF_ERROR(ExpectType(tag, WireType::kBytes, "string_param"));
         PARAMD_ASSIGN_OR_RETURN(WireReader text, message.ReadBytes());
         std::string kept;
@@ -45,13 +42,13 @@ absl::StatusOr<InferParameterValue> ReadValue(WireReader message, uint64_t text_
         }
         break;
       }
-      case kDouble: {
+      case InferParameterField::kDouble: {
         PARAMD_RETURN_IF_ERROR(ExpectType(tag, WireType::kFixed64, "double_param"));
         PARAMD_ASSIGN_OR_RETURN(const uint64_t bits, message.ReadFixed64());
         value = std::bit_cast<double>(bits);
         break;
       }
-      case kUint64: {
+      case InferParameterField::kUint64: {
         PARAMD_RETURN_IF_ERROR(ExpectType(tag, WireType::kVarint, "uint64_param"));
         PARAMD_ASSIGN_OR_RETURN(const uint64_t bits, message.ReadVarint());
         value = bits;
@@ -85,10 +82,10 @@ absl::StatusOr<InferParameter> ReadInferParameter(WireReader entry, uint64_t tex
   InferParameter parameter;
   while (!entry.done()) {
     PARAMD_ASSIGN_OR_RETURN(const WireTag tag, entry.ReadTag());
-    if (tag.field == kKey) {
+    if (tag.field == MapEntryField::kKey) {
       PARAMD_RETURN_IF_ERROR(ExpectType(tag, WireType::kBytes, "key of a parameter"));
       PARAMD_ASSIGN_OR_RETURN(parameter.name, entry.ReadString(text_bytes_max));
-    } else if (tag.field == kValue) {
+    } else if (tag.field == MapEntryField::kValue) {
       PARAMD_RETURN_IF_ERROR(ExpectType(tag, WireType::kBytes, "value of a parameter"));
       PARAMD_ASSIGN_OR_RETURN(const WireReader value, entry.ReadBytes());
       PARAMD_ASSIGN_OR_RETURN(parameter.value, ReadValue(value, text_bytes_max));
