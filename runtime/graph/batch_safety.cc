@@ -7,6 +7,7 @@
 
 #include "runtime/base/strings.h"
 #include "runtime/graph/ops/op_table.h"
+#include "runtime/graph/passes/shape_items.h"
 #include "runtime/graph/tensor_values.h"
 
 namespace paramd {
@@ -81,12 +82,34 @@ class Proof {
     }
     for (ValueId id : node.outputs) {
       if (id == kNone) continue;
-      kinds_[static_cast<size_t>(id)] = result;
+      const bool other_sizes = result == BatchKind::kSize && HasOtherSizesOnly(id);
+      kinds_[static_cast<size_t>(id)] = other_sizes ? BatchKind::kFree : result;
       if (result == BatchKind::kRows && !LeadsWithBatch(id)) {
         return "is not proved to keep the batch as its first dimension";
       }
     }
     return {};
+  }
+
+  // Sizes of which none is the number of rows: a sentence's length, say, which is
+  // one for all rows that are put together. Only what the inputs say counts: other
+  // nodes may make a dimension out of the batch.
+  bool HasOtherSizesOnly(ValueId id) const {
+    const auto items = ShapeItems(graph_, id);
+    return items.has_value() && std::all_of(items->begin(), items->end(), [this](const auto& item) {
+             return item.of == kNone || IsOtherDimension(item);
+           });
+  }
+  bool IsOtherDimension(const ShapeItem& item) const {
+    const std::string& symbol = (*ShapeOf(item.of))[static_cast<size_t>(item.axis)].symbol;
+    for (ValueId id : graph_.inputs) {
+      if (id == item.of) return item.axis > 0;
+      const SymbolicShape& shape = *ShapeOf(id);
+      for (size_t i = 1; i < shape.size() && !symbol.empty(); ++i) {
+        if (shape[i].symbol == symbol) return symbol != symbol_;
+      }
+    }
+    return false;
   }
 
   // Arithmetic on sizes gives sizes; a tensor made in a size is rows when it leads with the batch.

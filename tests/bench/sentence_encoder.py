@@ -67,9 +67,11 @@ class Encoder:
 
     def embeddings(self):
         """[batch, sequence, hidden]: words, and where they stand, and which of two sentences they are in."""
-        length = self.op("Slice", [self.op("Shape", ["input_ids"]), self.constant("one", np.int64([1])), self.constant("two", np.int64([2]))])
-        positions = self.op("Slice", [
-            self.parameter("embeddings.position_embeddings.weight"), self.constant("zero", np.int64([0])), length, "zero",
+        length = self.op("Gather", [self.op("Shape", ["input_ids"]), self.constant("one", np.int64([1]))])
+        numbers = self.constant("position_ids", self.tensors["embeddings.position_ids"])
+        bounds = [self.constant("zero", np.int64([0])), length, "one"]
+        positions = self.op("Gather", [
+            self.parameter("embeddings.position_embeddings.weight"), self.op("Slice", [numbers, *bounds]),
         ])  # fmt: skip
         words = self.op("Gather", [self.parameter("embeddings.word_embeddings.weight"), "input_ids"])
         types = self.op("Gather", [self.parameter("embeddings.token_type_embeddings.weight"), "token_type_ids"])

@@ -80,12 +80,26 @@ bool KeepsAll(int64_t start, int64_t end, int64_t step) {
   return start == 0 && step == 1 && end >= std::numeric_limits<int32_t>::max();
 }
 
+// Where the bounds are computed: what they do not cut keeps its size.
+absl::StatusOr<SymbolicShape> CutSomewhere(const InferContext& context, SymbolicShape x) {
+  const auto axes = HasInput(context, 3) ? KnownInts(context, 3) : std::nullopt;
+  if (!axes.has_value()) return SymbolicShape(x.size());
+  for (const int64_t at : *axes) {
+    PARAMD_ASSIGN_OR_RETURN(const int axis, NormalizeAxis(at, static_cast<int>(x.size())));
+    x[static_cast<size_t>(axis)] = Dim::Unknown();
+  }
+  return x;
+}
+
 absl::StatusOr<Types> InferSlice(const InferContext& context) {
   const DType dtype = InputDType(context, 0);
   const SymbolicShape* x = InputShape(context, 0);
   PARAMD_ASSIGN_OR_RETURN(const auto arguments, SliceArgumentsOf(context));
   if (x == nullptr) return Types{UnknownShape(dtype)};
-  if (!arguments.has_value()) return Types{TensorType(dtype, SymbolicShape(x->size()))};
+  if (!arguments.has_value()) {
+    PARAMD_ASSIGN_OR_RETURN(SymbolicShape y, CutSomewhere(context, *x));
+    return Types{TensorType(dtype, std::move(y))};
+  }
   PARAMD_RETURN_IF_ERROR(NormalizeAxes(arguments->axes, static_cast<int>(x->size())).status());
   SymbolicShape y = *x;
   for (size_t i = 0; i < arguments->axes.size(); ++i) {

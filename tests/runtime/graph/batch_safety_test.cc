@@ -14,7 +14,8 @@ using Ints = std::vector<int64_t>;
 
 struct Case {
   const char* name;
-  void (*make)(OnnxBuilder& builder);  // x [N, 4] and i [N, 3, 8, 8] are there, y is the output.
+  // x [N, 4], i [N, 3, 8, 8] and integers ids [N, S] are there, y is the output.
+  void (*make)(OnnxBuilder& builder);
   const char* why_not;                 // Empty: safe.
 };
 
@@ -23,6 +24,7 @@ class BatchSafetyTable : public ::testing::TestWithParam<Case> {};
 TEST_P(BatchSafetyTable, ProvesOrSaysWhyNot) {
   OnnxBuilder builder;
   builder.Input("x", DType::kF32, {"N", "4"}).Input("i", DType::kF32, {"N", "3", "8", "8"});
+  builder.Input("ids", DType::kI64, {"N", "S"});
   GetParam().make(builder);
   auto model = ImportBytes(builder.Output("y").Build());
   ASSERT_OK(model.status());
@@ -36,6 +38,16 @@ TEST_P(BatchSafetyTable, ProvesOrSaysWhyNot) {
   EXPECT_EQ(ProveBatchSafety(model->graph()).safe, before.safe)
       << ProveBatchSafety(model->graph()).reason << "\n"
       << ToText(model->graph());
+}
+
+// y = a row of a table for each of ids + the first `count` rows of another, as encoders have them.
+void AddPositions(OnnxBuilder& b, const char* count) {
+  b.RandomFloats("words", {9, 4}, 1).RandomFloats("places", {3, 4}, 2);
+  b.Ints("numbers", {1, 3}, {0, 1, 2});
+  b.Ints("from", {1}, {0}).Ints("inner", {1}, {1});
+  b.Node("Slice", {"numbers", "from", count, "inner"}, {"first"});
+  b.Node("Gather", {"places", "first"}, {"p"});
+  b.Node("Gather", {"words", "ids"}, {"w"}).Node("Add", {"w", "p"}, {"y"});
 }
 
 const Case kCases[] = {
@@ -71,6 +83,30 @@ const Case kCases[] = {
        b.Node("Transpose", {"pv"}, {"y"}, {{"perm", Ints{1, 0, 2}}});
      },
      "moves the batch"},
+    {"a_position_for_each_of_a_sentence",
+     [](OnnxBuilder& b) {
+       b.Node("Shape", {"ids"}, {"sizes"});
+       b.Ints("one", {1}, {1}).Node("Gather", {"sizes", "one"}, {"s"});
+       AddPositions(b, "s");
+     },
+     ""},
+    {"a_position_for_each_row",
+     [](OnnxBuilder& b) {
+       b.Node("Shape", {"ids"}, {"sizes"});
+       b.Ints("n", {1}, {0}).Node("Gather", {"sizes", "n"}, {"s"});
+       AddPositions(b, "s");
+     },
+     "computes data from the number of rows"},
+    {"a_position_for_each_of_a_dimension_made_of_the_batch",
+     [](OnnxBuilder& b) {
+       b.Node("Shape", {"ids"}, {"sizes"});
+       b.Ints("n", {1}, {0}).Node("Gather", {"sizes", "n"}, {"N"});
+       b.Ints("rest", {1}, {-1}).Node("Concat", {"N", "N", "rest"}, {"to"}, {{"axis", int64_t{0}}});
+       b.Node("Reshape", {"ids", "to"}, {"square"}).Node("Shape", {"square"}, {"sides"});
+       b.Ints("one", {1}, {1}).Node("Gather", {"sides", "one"}, {"s"});
+       AddPositions(b, "s");
+     },
+     "node '"},
     {"resize_by_scales",
      [](OnnxBuilder& b) {
        b.Floats("s", {4}, {1, 1, 2, 2});
