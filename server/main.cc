@@ -1,11 +1,14 @@
 // paramd-worker: serves the models of a repository until it is told to stop, or
 // until another worker has taken its place.
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -70,6 +73,15 @@ void RaiseDescriptorLimit() {
   if (setrlimit(RLIMIT_NOFILE, &limit) != 0) LOG(WARNING) << "RLIMIT_NOFILE stays where it is";
 }
 
+// By default glibc keeps up to eight heaps a core, and threads that come and go
+// (a load has its own) leave a high-water mark in one after the other: 1,000 swaps
+// of 55 MB grew the process by 5 to 20%. One a core is enough for request threads,
+// which rarely wait for each other there.
+void LimitHeaps() {
+  const unsigned cores = std::max(2u, std::thread::hardware_concurrency());
+  if (mallopt(M_ARENA_MAX, static_cast<int>(cores)) == 0) LOG(WARNING) << "heaps stay unlimited";
+}
+
 // Null: this worker runs alone.
 absl::StatusOr<std::unique_ptr<KeeperClient>> FindKeeper() {
   const std::optional<std::string> number = ProcessEnvironment()(kKeeperFdVariable);
@@ -123,6 +135,7 @@ int Run(const ServerConfig& config) {
                        .verbosity = static_cast<int>(config.verbosity)});
   LOG(INFO) << VersionText();
   RaiseDescriptorLimit();
+  LimitHeaps();
   if (const absl::Status status = Serve(config, *Clock::Real(), &events); !status.ok()) {
     LOG(ERROR) << status.message();
     return EXIT_FAILURE;
