@@ -1,7 +1,7 @@
-"""AlexNet, SqueezeNet and ResNet-50: answers against ONNX Runtime, counts, what AlexNet and a fine-tune of it add to memory,
-and what paramd counts of its memory against what the system counts.
+"""ONNX's nine light models and EfficientNet-Lite0 answer as ONNX Runtime does; counts; what AlexNet and a fine-tune of
+it add to memory; and what paramd counts of its memory against what the system counts.
 
-The models are ONNX's light ones with seeded weights (tests/bench/make_models.py), made once into the user's cache.
+The light models have seeded weights (tests/bench/make_models.py), made once into the user's cache.
 """
 import os
 import pathlib
@@ -22,12 +22,16 @@ from messages import model_pb2, model_pb2_grpc, predict_pb2, predict_pb2_grpc
 from paramd_process import PATIENCE_S, ROOT, ParamdProcess, children
 
 NAMES = ("alexnet", "squeezenet", "resnet50")
+OTHERS = ("vgg19", "densenet121", "inception_v1", "inception_v2", "shufflenet", "zfnet512")
+EFFICIENTNET = "efficientnet-lite0"
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "paramd/bench-models"
 SEED = 20261124
 ALEXNET_BYTES = 60_965_224 * 4
 
 
 def model_file(name):
+    if name == EFFICIENTNET:
+        return ROOT / "tests/golden" / name / "model.onnx"
     return CACHE / name / "1/model.onnx"
 
 
@@ -114,7 +118,7 @@ class Client:
 class LightModelsTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        subprocess.run([sys.executable, str(ROOT / "tests/bench/make_models.py"), *NAMES], check=True)
+        subprocess.run([sys.executable, str(ROOT / "tests/bench/make_models.py"), *NAMES, *OTHERS], check=True)
         cls.random = np.random.default_rng(SEED)
         print("seed", SEED)
 
@@ -126,25 +130,35 @@ class LightModelsTest(unittest.TestCase):
     def images(self, rows):
         return self.random.standard_normal((rows, 3, 224, 224), np.float32)
 
+    def compare(self, client, name, batches):
+        session = onnxruntime.InferenceSession(str(model_file(name)), providers=["CPUExecutionProvider"])
+        for rows in batches:
+            images = self.images(rows)
+            wanted = session.run(None, {session.get_inputs()[0].name: images})[0]
+            got = client.predict(name, images)
+            with self.subTest(model=name, rows=rows):
+                self.assertEqual(got.shape, wanted.shape)
+                self.assertLessEqual(float(np.abs(got - wanted).max() / np.abs(wanted).max()), 1e-4)
+                got_top, wanted_top = (a.reshape(rows, -1).argmax(axis=1) for a in (got, wanted))
+                np.testing.assert_array_equal(got_top, wanted_top)
+
     def test_answers_are_onnxruntimes_at_batch_1_3_and_8(self):
         for name in NAMES:
             place(name, self.repository / name / "1")
         with ParamdProcess(self.repository) as daemon:
             client = Client(daemon)
             for name in NAMES:
-                session = onnxruntime.InferenceSession(str(model_file(name)), providers=["CPUExecutionProvider"])
-                for rows in (1, 3, 8):
-                    images = self.images(rows)
-                    wanted = session.run(None, {session.get_inputs()[0].name: images})[0]
-                    got = client.predict(name, images)
-                    with self.subTest(model=name, rows=rows):
-                        self.assertEqual(got.shape, wanted.shape)
-                        self.assertLessEqual(float(np.abs(got - wanted).max() / np.abs(wanted).max()), 1e-4)
-                        got_top, wanted_top = (a.reshape(rows, -1).argmax(axis=1) for a in (got, wanted))
-                        np.testing.assert_array_equal(got_top, wanted_top)
+                self.compare(client, name, (1, 3, 8))
             counts = client.info("alexnet").counts
             self.assertEqual(counts.weights, 60_954_656)
             self.assertEqual(counts.biases, 10_568)
+
+    def test_the_others_answer_as_onnxruntime_does_at_batch_1_and_3(self):
+        for name in (*OTHERS, EFFICIENTNET):  # One after the other: VGG-19 alone has 575 MB.
+            repository = self.repository / f"only-{name}"
+            place(name, repository / name / "1")
+            with ParamdProcess(repository) as daemon:
+                self.compare(Client(daemon), name, (1, 3))
 
     def test_alexnet_adds_its_bytes_once_and_four_versions_add_them_once_too(self):
         self.repository.joinpath("nothing").mkdir()
