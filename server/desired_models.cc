@@ -110,7 +110,12 @@ ListedModel ListedModelOf(const RepositoryModel& model, const std::string& root)
   listed.config = model.config_text;
   listed.policy = PolicyText(model.config.version_policy);
   listed.memory_first = model.config.memory_first;
-  const std::string config_revision = FileRevision(StrCat(root, "/", model.name, "/config.pbtxt"));
+  std::string config_revision = FileRevision(StrCat(root, "/", model.name, "/config.pbtxt"));
+  for (const DeclaredTensor& output : model.config.outputs) {
+    if (output.label_filename.empty()) continue;
+    StrAppend(&config_revision,
+              FileRevision(StrCat(root, "/", model.name, "/", output.label_filename)));
+  }
   // What the policy would select if every folder were well: a folder that should
   // be served and cannot be is an error that somebody wants to read.
   std::vector<int64_t> numbers;

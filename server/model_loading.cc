@@ -19,6 +19,7 @@
 #include "server/batching/warm_up.h"
 #include "server/config/model_config.h"
 #include "server/gate/gate.h"
+#include "server/output_labels.h"
 
 namespace paramd {
 namespace {
@@ -106,10 +107,20 @@ absl::StatusOr<LoadedModel> ModelLoading::Load(const LoadRequest& request,
                                                const LoadProgress& progress) const {
   std::atomic<uint64_t> read{0};
   const ModelLoadOptions options = OptionsFor(request, progress, &read);
+  ModelConfig config = std::any_cast<const ModelConfig&>(request.config);
+  const std::string_view folder(request.directory);
+  const absl::Status labels =
+      ReadLabels(*repository_, folder.substr(0, folder.rfind('/')), &config);
   if (std::optional<LoadedModel> restored = Restore(request, options)) {
+    // What is in memory serves although its folder is gone.
+    LOG_IF(WARNING, !labels.ok()) << options.label << " answers without labels: " << labels;
+    restored->config = std::move(config);
     return *std::move(restored);
   }
-  return LoadFromFiles(request, options);
+  PARAMD_RETURN_IF_ERROR(labels);
+  PARAMD_ASSIGN_OR_RETURN(LoadedModel loaded, LoadFromFiles(request, options));
+  loaded.config = std::move(config);
+  return loaded;
 }
 
 std::optional<LoadedModel> ModelLoading::Restore(const LoadRequest& request,

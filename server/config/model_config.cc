@@ -171,6 +171,12 @@ DType DTypeFromConfig(inference::DataType type) {
   }
 }
 
+// Of a file beside the versions: nothing that leads elsewhere.
+bool IsPlainFileName(std::string_view name) {
+  return name.size() <= 128 && name[0] != '.' && name.find('/') == std::string_view::npos &&
+         name.find('\0') == std::string_view::npos;
+}
+
 absl::Status ReadIdentity(const inference::ModelConfig& file, const Located& at,
                           ModelConfig* config) {
   config->name = file.name();
@@ -191,9 +197,7 @@ absl::Status ReadIdentity(const inference::ModelConfig& file, const Located& at,
         "model_transaction_policy.decoupled: one request has one answer here");
   }
   if (const std::string& name = file.default_model_filename(); !name.empty()) {
-    const bool plain = name.size() <= 128 && name.ends_with(".onnx") && name[0] != '.' &&
-                       name.find('/') == std::string::npos && name.find('\0') == std::string::npos;
-    if (!plain) {
+    if (!IsPlainFileName(name) || !name.ends_with(".onnx")) {
       return at.Error("default_model_filename", "expected a plain file name that ends in '.onnx'");
     }
     config->model_filename = name;
@@ -335,8 +339,12 @@ absl::Status ReadSequences(const inference::ModelConfig& file, const Located& at
     }
     config->states.push_back({state.input_name(), state.output_name()});
   }
+  if (from.max_sequence_idle_microseconds() > static_cast<uint64_t>(kMicrosecondsMax)) {
+    return where.Error("max_sequence_idle_microseconds", "more than a day");
+  }
   if (from.max_sequence_idle_microseconds() > 0) {
-    config->unused_fields.push_back(where.path("max_sequence_idle_microseconds"));
+    config->sequence_idle_max =
+        absl::Microseconds(static_cast<int64_t>(from.max_sequence_idle_microseconds()));
   }
   return absl::OkStatus();
 }
@@ -358,6 +366,20 @@ absl::Status ReadInstances(const inference::ModelConfig& file, const Located& at
     if (!group.profile().empty()) config->unused_fields.push_back(where.path("profile"));
     if (group.passive()) config->unused_fields.push_back(where.path("passive"));
     if (!group.host_policy().empty()) config->unused_fields.push_back(where.path("host_policy"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadLabelFilenames(const inference::ModelConfig& file, const Located& at,
+                                ModelConfig* config) {
+  for (int i = 0; i < file.output_size(); ++i) {
+    const std::string& name = file.output(i).label_filename();
+    if (name.empty()) continue;
+    if (!IsPlainFileName(name)) {
+      return at.Nested("output", i).Error("label_filename",
+                                          "expected a plain file name, in the model's folder");
+    }
+    config->outputs[static_cast<size_t>(i)].label_filename = name;
   }
   return absl::OkStatus();
 }
@@ -405,7 +427,6 @@ void ListUnusedTensorFields(const inference::ModelConfig& file, std::vector<std:
     add(input.is_non_linear_format_io(), "input.is_non_linear_format_io");
   }
   for (const auto& output : file.output()) {
-    add(!output.label_filename().empty(), "output.label_filename");
     add(output.is_shape_tensor(), "output.is_shape_tensor");
     add(output.is_non_linear_format_io(), "output.is_non_linear_format_io");
   }
@@ -572,9 +593,17 @@ absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view text) {
   PARAMD_RETURN_IF_ERROR(ReadInstances(file, at, &config));
   PARAMD_RETURN_IF_ERROR(ReadTensors(file.input(), "input", at, &config.inputs));
   PARAMD_RETURN_IF_ERROR(ReadTensors(file.output(), "output", at, &config.outputs));
+  PARAMD_RETURN_IF_ERROR(ReadLabelFilenames(file, at, &config));
   ListUnusedTensorFields(file, &config.unused_fields);
   PARAMD_RETURN_IF_ERROR(ReadParameters(file, at, &config));
   return config;
+}
+
+const DeclaredTensor* FindDeclaredOutput(const ModelConfig& config, std::string_view name) {
+  for (const DeclaredTensor& output : config.outputs) {
+    if (output.name == name) return &output;
+  }
+  return nullptr;
 }
 
 absl::Status CheckDeclarations(const ModelConfig& config, absl::Span<const DeclaredTensor> inputs,

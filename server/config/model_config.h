@@ -42,6 +42,10 @@ struct DeclaredTensor {
   std::string name;
   DType dtype = DType::kUndefined;  // kUndefined: not said.
   std::vector<int64_t> dims;        // -1: any size.
+  // Of outputs: a plain file name in the model's folder, and its lines once the
+  // model is loaded (output_labels.h).
+  std::string label_filename = {};
+  std::vector<std::string> labels = {};
 };
 
 // An input that is what an output of the request before was (sequence_batching).
@@ -95,6 +99,9 @@ struct ModelConfig {
   std::vector<DeclaredTensor> outputs;
   // What the daemon keeps for each sequence; empty: found by the tensors' names.
   std::vector<DeclaredState> states;
+  // Sequences of this model are forgotten after that long without a request;
+  // nothing: the daemon's --sequence-idle-max.
+  std::optional<absl::Duration> sequence_idle_max;
 
   // Fields and parameters that the file sets and paramd does not use, by name,
   // such as "optimization" or "parameters[\"gpu_mem\"]": for one warning.
@@ -122,6 +129,9 @@ absl::StatusOr<std::string> ModelConfigFromJson(std::string_view json);
 // Triton's do; else they have it.
 absl::Status CheckDeclarations(const ModelConfig& config, absl::Span<const DeclaredTensor> inputs,
                                absl::Span<const DeclaredTensor> outputs);
+
+// What the file says of this output; null: nothing.
+const DeclaredTensor* FindDeclaredOutput(const ModelConfig& config, std::string_view name);
 
 }  // namespace paramd
 

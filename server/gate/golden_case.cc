@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "nlohmann/json.hpp"
+#include "runtime/base/read_file.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
 #include "runtime/graph/tensor_values.h"
@@ -182,17 +183,6 @@ absl::Status CheckWhole(const GoldenCase& golden) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::byte>> ReadAll(const FileSource& file, uint64_t bytes_max) {
-  if (file.size() > bytes_max) {
-    return absl::InvalidArgumentError(
-        StrCat("it has ", file.size(), " bytes, the limit is ", bytes_max));
-  }
-  std::vector<std::byte> bytes(file.size());
-  PARAMD_RETURN_IF_ERROR(file.ReadAt(0, absl::MakeSpan(bytes)));
-  PARAMD_RETURN_IF_ERROR(file.CheckUnchanged());
-  return bytes;
-}
-
 }  // namespace
 
 absl::StatusOr<GoldenCase> ParseGoldenJson(std::string_view file, std::string_view text) {
@@ -267,7 +257,7 @@ absl::StatusOr<std::vector<GoldenCase>> ReadGoldenCases(const Directory& version
     PARAMD_ASSIGN_OR_RETURN(const std::unique_ptr<FileSource> file,
                             (*folder)->OpenFile(entry.name));
     const absl::StatusOr<std::vector<std::byte>> bytes =
-        ReadAll(*file, json ? kGoldenJsonBytesMax : kGoldenNpzBytesMax);
+        ReadFile(*file, json ? kGoldenJsonBytesMax : kGoldenNpzBytesMax);
     if (!bytes.ok()) {
       return absl::Status(bytes.status().code(),
                           ToAbsl(StrCat(name, ": ", FromAbsl(bytes.status().message()))));

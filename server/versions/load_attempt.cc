@@ -30,7 +30,7 @@ LoadOutcome LoadAndWarm(const VersionManagerParts& parts, const VersionManagerOp
   const absl::Time start = parts.clock->Now();
   outcome.loaded = parts.load(request, progress);
   if (outcome.loaded.ok()) {
-    outcome.loaded->config = request.config;
+    if (!outcome.loaded->config.has_value()) outcome.loaded->config = request.config;
     on_loaded();
     if (!outcome.loaded->warm.empty()) {
       outcome.warm = std::move(outcome.loaded->warm);

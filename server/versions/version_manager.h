@@ -103,7 +103,8 @@ struct LoadedModel {
   std::vector<WarmSize> warm;
   std::vector<WarmSize> warm_later;
   uint32_t trail = 0;  // Its number in the executor's WorkTrail.
-  std::any config;     // LoadRequest::config; the manager fills it in.
+  // LoadRequest::config with what the loader read beside it; empty: as requested.
+  std::any config;
 };
 
 // How far a load is.

@@ -51,6 +51,12 @@ class Load:
         self.options = options
         self.program, self.environment = perf_analyzer()
         self.warnings = set()
+        self.metrics = {}  # gRPC address -> that of its metrics, where they are collected.
+
+    def collecting(self, address):
+        if address not in self.metrics:
+            return ()
+        return ("--collect-metrics", "--metrics-url", f"{self.metrics[address]}/metrics", "--metrics-interval", "500")
 
     def measure(self, address, model, concurrency, shared_memory):
         """(requests a second, 99th percentile in microseconds)"""
@@ -61,6 +67,7 @@ class Load:
                 *("--stability-percentage", "999", "--max-trials", "3", "-f", report.name),
                 *(("--shared-memory", "system", "--output-shared-memory-size", "1048576") if shared_memory else ()),
                 *(argument for shape in self.options.shape for argument in ("--shape", shape)),
+                *self.collecting(address),
                 *(("--input-data", self.options.input_data) if self.options.input_data else ()),
             ]
             done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
@@ -82,6 +89,9 @@ def main():
     parser.add_argument("--input-data", metavar="FILE", help="perf_analyzer's JSON, for all models")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--shared-memory", action="store_true")
+    parser.add_argument(
+        "--collect-metrics", action="store_true", help="let perf_analyzer read paramd's: it misses those of GPUs, and says so"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2)
     options = parser.parse_args()
@@ -94,6 +104,8 @@ def main():
     print("model, concurrency, tensors: paramd's requests a second (p99 us) | each peer's, paramd / peer")
     with ParamdProcess(options.repository, "--allow-client-shm") as daemon:
         addresses = [daemon.grpc, *options.peer]
+        if options.collect_metrics:
+            load.metrics[daemon.grpc] = daemon.metrics
         for model in models:
             for shared_memory in (False, True) if options.shared_memory else (False,):
                 for concurrency in options.concurrency:

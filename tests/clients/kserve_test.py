@@ -24,6 +24,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException, serialize_byte_tensor
 
 MODELS = ROOT / "deploy/models"
+WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven"]
 NUMPY = {
     "BOOL": np.bool_,
     "UINT8": np.uint8,
@@ -112,6 +113,11 @@ class ServedTest(KServeCase):
     def fill(cls, repository):
         for model in ("house-price", "digits"):
             shutil.copytree(MODELS / model, repository / model)
+        shutil.copytree(MODELS / "digits", repository / "digits-in-words")
+        config = (MODELS / "digits/config.pbtxt").read_text().replace('"digits"', '"digits-in-words"')
+        config = config.replace('"probabilities"', '"probabilities" label_filename: "words.txt"')
+        (repository / "digits-in-words/config.pbtxt").write_text(config)
+        (repository / "digits-in-words/words.txt").write_text("\n".join(WORDS))
         for datatype in kserve_models.TYPES:
             if datatype != "BYTES":
                 write_model(repository, f"echo-{datatype.lower()}", 1, kserve_models.echo(datatype))
@@ -320,6 +326,18 @@ class ServedTest(KServeCase):
             indexes = [int(text.decode().split(":")[1]) for text in texts[row]]
             self.assertEqual(indexes, np.argsort(-wanted[row], kind="stable")[:3].tolist())
             self.assertAlmostEqual(float(texts[row][0].decode().split(":")[0]), float(wanted[row].max()), places=4)
+
+    def test_classification_with_labels(self):
+        """output.label_filename of the configuration; an index beyond its lines has none."""
+        given_name, answer_name, given, wanted = samples("digits")
+        outputs = [triton.InferRequestedOutput(answer_name, class_count=10)]
+        answer = self.client.infer("digits-in-words", [infer_input(given_name, given, "FP32")], outputs=outputs)
+        for texts, row in zip(answer.as_numpy(answer_name), wanted):
+            named = [text.decode().split(":")[1:] for text in texts]
+            order = np.argsort(-row, kind="stable").tolist()
+            self.assertEqual(named, [[str(i), WORDS[i]] if i < len(WORDS) else [str(i)] for i in order])
+        config = self.client.get_model_config("digits-in-words").config
+        self.assertEqual(config.output[0].label_filename, "words.txt")
 
     def test_parameters(self):
         given = infer_input("x", np.float32([[1, 2]]), "FP32")

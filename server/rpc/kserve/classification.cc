@@ -39,7 +39,7 @@ void ClassifyRow(int64_t count, int64_t top, absl::Span<const std::string> label
   for (int64_t i = 0; i < top; ++i) {
     const int64_t index = indexes[static_cast<size_t>(i)];
     out[i] = StrCat(Text(static_cast<Value>(load(index))), ":", index);
-    if (static_cast<size_t>(index) < labels.size()) {
+    if (static_cast<size_t>(index) < labels.size() && !labels[static_cast<size_t>(index)].empty()) {
       StrAppend(&out[i], ":", labels[static_cast<size_t>(index)]);
     }
   }

@@ -89,8 +89,8 @@ bool InferCall::BeginSequence(SequenceWish wish) {
     }
     return false;
   };
-  for (const StatePair& pair :
-       FindStatePairs(description, std::any_cast<ModelConfig>(&version->config()))) {
+  const auto* const config = std::any_cast<ModelConfig>(&version->config());
+  for (const StatePair& pair : FindStatePairs(description, config)) {
     // A state that the client keeps itself is the client's.
     if (!given(description.inputs[static_cast<size_t>(pair.input)].name)) pairs_.push_back(pair);
   }
@@ -100,7 +100,8 @@ bool InferCall::BeginSequence(SequenceWish wish) {
        .id = std::move(wish.id),
        .start = wish.start,
        .end = wish.end,
-       .generation = version->generation()},
+       .generation = version->generation(),
+       .idle_max = config == nullptr ? std::nullopt : config->sequence_idle_max},
       [this](absl::StatusOr<SequenceStates::Lease> lease) { GoOn(std::move(lease)); });
   return true;
 }
@@ -170,12 +171,20 @@ bool InferCall::IsHidden(std::string_view output) const {
   return false;
 }
 
+absl::Span<const std::string> InferCall::LabelsOf(std::string_view output) const {
+  const auto* const config = std::any_cast<ModelConfig>(&version->config());
+  const DeclaredTensor* const declared =
+      config == nullptr ? nullptr : FindDeclaredOutput(*config, output);
+  return declared == nullptr ? absl::Span<const std::string>() : declared->labels;
+}
+
 absl::StatusOr<InferOutput> InferCall::Place(const OutputTensor& output) {
   InferOutput placed = {output.name, output.view};
   const OutputWish* const wish = WishFor(output.name);
   if (wish != nullptr && wish->top_values > 0) {
     const bool by_rows = version->model().description().batch_rows_max > 0;
-    PARAMD_ASSIGN_OR_RETURN(Tensor texts, Classify(output.view, wish->top_values, by_rows, {}));
+    PARAMD_ASSIGN_OR_RETURN(Tensor texts, Classify(output.view, wish->top_values, by_rows,
+                                                   LabelsOf(output.name)));
     placed.tensor = made_.emplace_back(std::move(texts)).view();
   }
   if (InferTypeName(placed.tensor.dtype).empty()) {

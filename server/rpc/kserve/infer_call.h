@@ -15,6 +15,7 @@
 
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
+#include "absl/types/span.h"
 #include "server/rpc/kserve/infer_codec.h"
 #include "server/rpc/kserve/sequence_states.h"
 #include "server/rpc/kserve/shared_regions.h"
@@ -62,6 +63,7 @@ class InferCall : public WireCall {
   absl::Status KeepStates(const PredictAnswer& answer);
   bool IsHidden(std::string_view output) const;
   const OutputWish* WishFor(std::string_view output) const;
+  absl::Span<const std::string> LabelsOf(std::string_view output) const;
   absl::StatusOr<InferOutput> Place(const OutputTensor& output);
 
   const InferCallParts& parts_;

@@ -122,11 +122,19 @@ void FillModelConfig(const ModelVersion& version, inference::ModelConfig* messag
     FillConfigTensor(spec, batched, message->add_input());
   }
   for (const TensorSpec& spec : description.outputs) {
-    FillConfigTensor(spec, batched, message->add_output());
+    inference::ModelOutput* const output = message->add_output();
+    FillConfigTensor(spec, batched, output);
+    if (config == nullptr) continue;
+    const DeclaredTensor* const declared = FindDeclaredOutput(*config, spec.name);
+    if (declared != nullptr) output->set_label_filename(declared->label_filename);
   }
   message->mutable_model_transaction_policy()->set_decoupled(false);
   (*message->mutable_parameters())["precision"].set_string_value(description.precision);
   FillStates(description, config, batched, message);
+  if (config != nullptr && config->sequence_idle_max && message->has_sequence_batching()) {
+    message->mutable_sequence_batching()->set_max_sequence_idle_microseconds(
+        static_cast<uint64_t>(absl::ToInt64Microseconds(*config->sequence_idle_max)));
+  }
   const ModelConfig defaults;
   const ModelConfig& shown = config == nullptr ? defaults : *config;
   FillPolicy(shown.version_policy, message->mutable_version_policy());

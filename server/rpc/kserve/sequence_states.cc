@@ -1,7 +1,5 @@
 #include "server/rpc/kserve/sequence_states.h"
 
-#include <optional>
-
 #include "absl/log/check.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
@@ -66,7 +64,8 @@ SequenceStates::~SequenceStates() {
 absl::Status SequenceStates::NotStarted(const SequenceRequest& request) const {
   return absl::InvalidArgumentError(
       StrCat("inference request for ", Named(request), " must specify the START flag: it was not ",
-             "started, has ended, or was forgotten after ", absl::FormatDuration(options_.idle_max),
+             "started, has ended, or was forgotten after ",
+             absl::FormatDuration(request.idle_max.value_or(options_.idle_max)),
              " without a request"));
 }
 
@@ -83,6 +82,7 @@ absl::StatusOr<SequenceStates::Entry*> SequenceStates::FindLocked(const Sequence
   Entry& entry = entries_[key];
   entry.key = std::move(key);
   entry.generation = request.generation;
+  entry.idle_max = request.idle_max.value_or(options_.idle_max);
   SetIdleLocked(&entry);
   return &entry;
 }
@@ -94,6 +94,7 @@ absl::StatusOr<SequenceStates::Lease> SequenceStates::LeaseLocked(Entry* entry,
     entry->bytes = 0;
     entry->states.clear();
     entry->generation = request.generation;
+    entry->idle_max = request.idle_max.value_or(options_.idle_max);
   } else if (entry->states.empty()) {
     return NotStarted(request);
   } else if (entry->generation != request.generation) {
@@ -164,8 +165,7 @@ void SequenceStates::Next(Entry* entry, bool forget) {
 }
 
 void SequenceStates::SetIdleLocked(Entry* entry) {
-  entry->used = clock_->Now();
-  entry->place = idle_.insert(idle_.end(), entry);
+  entry->place = idle_.emplace(clock_->Now() + entry->idle_max, entry);
 }
 
 void SequenceStates::ForgetLocked(Entry* entry) {
@@ -176,16 +176,14 @@ void SequenceStates::ForgetLocked(Entry* entry) {
 }
 
 void SequenceStates::SweepLocked(absl::Time now) {
-  while (!idle_.empty() && now - idle_.front()->used >= options_.idle_max) {
-    ForgetLocked(idle_.front());
-  }
+  while (!idle_.empty() && idle_.begin()->first <= now) ForgetLocked(idle_.begin()->second);
 }
 
 absl::Time SequenceStates::Sweep() {
   const absl::Time now = clock_->Now();
   MutexLock lock(&mutex_);
   SweepLocked(now);
-  return (idle_.empty() ? now : idle_.front()->used) + options_.idle_max;
+  return idle_.empty() ? now + options_.idle_max : idle_.begin()->first;
 }
 
 size_t SequenceStates::sequences() const {

@@ -6,7 +6,8 @@
 //   lease: states in, states out;  Keep on success;  destroyed: the next may go
 //
 // Bounded in sequences, in bytes and in requests that wait for one sequence; a
-// sequence that nobody asks for within idle_max is forgotten. States are of one
+// sequence that nobody asks for within idle_max (its model's own, or the daemon's) is
+// forgotten. States are of one
 // generation of weights: when another answers, the sequence is over, and its next
 // request is told so.
 //
@@ -19,8 +20,8 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <list>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -49,6 +50,7 @@ struct SequenceRequest {
   bool start = false;
   bool end = false;
   uint64_t generation = 0;  // Of the weights that would answer.
+  std::optional<absl::Duration> idle_max = {};  // Instead of SequenceOptions::idle_max.
 };
 
 class SequenceStates {
@@ -113,9 +115,9 @@ class SequenceStates {
     std::vector<Tensor> states;
     uint64_t bytes = 0;
     bool busy = false;
-    absl::Time used;
+    absl::Duration idle_max;
     std::deque<Waiting> waiting;
-    std::list<Entry*>::iterator place;  // In idle_, while not busy.
+    std::multimap<absl::Time, Entry*>::iterator place;  // In idle_, while not busy.
   };
 
   absl::StatusOr<Lease> LeaseLocked(Entry* entry, const SequenceRequest& request)
@@ -133,7 +135,8 @@ class SequenceStates {
   const Clock* const clock_;
   mutable Mutex mutex_;
   std::map<Key, Entry> entries_ ABSL_GUARDED_BY(mutex_);
-  std::list<Entry*> idle_ ABSL_GUARDED_BY(mutex_);  // Longest idle first.
+  // By when they are forgotten.
+  std::multimap<absl::Time, Entry*> idle_ ABSL_GUARDED_BY(mutex_);
   uint64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/base/strings.h"
 #include "tests/support/status_testing.h"
 
 namespace paramd {
@@ -125,6 +126,26 @@ TEST(ModelConfig, WhatWouldChangeAnswersIsRefused) {
   }
 }
 
+TEST(ModelConfig, LabelsAreInAPlainFileOfTheModelsFolder) {
+  ASSERT_OK_AND_ASSIGN(const ModelConfig config, ParseModelConfig(R"(
+    output [ { name: "scores" }, { name: "classes" label_filename: "labels.txt" } ]
+  )"));
+  EXPECT_EQ(FindDeclaredOutput(config, "classes")->label_filename, "labels.txt");
+  EXPECT_EQ(FindDeclaredOutput(config, "scores")->label_filename, "");
+  EXPECT_EQ(FindDeclaredOutput(config, "other"), nullptr);
+  EXPECT_THAT(config.unused_fields, IsEmpty());
+  for (const char* name :
+       {"../labels.txt", "/etc/passwd", "1/labels.txt", "..", ".", ".hidden", "a\\000b"}) {
+    EXPECT_THAT(
+        ParseModelConfig(StrCat("output { name: \"y\" label_filename: \"", name, "\" }")),
+        StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("plain file name")))
+        << name;
+  }
+  EXPECT_THAT(ParseModelConfig(StrCat("output { name: \"y\" label_filename: \"",
+                                      std::string(129, 'a'), "\" }")),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("plain file name")));
+}
+
 TEST(ModelConfig, StatesAreReadAndComparedWithTheModel) {
   ASSERT_OK_AND_ASSIGN(const ModelConfig config, ParseModelConfig(R"(
     sequence_batching {
@@ -136,8 +157,10 @@ TEST(ModelConfig, StatesAreReadAndComparedWithTheModel) {
   ASSERT_EQ(config.states.size(), 1u);
   EXPECT_EQ(config.states[0].input, "h");
   EXPECT_EQ(config.states[0].output, "h_out");
-  EXPECT_THAT(config.unused_fields,
-              ElementsAre("sequence_batching.max_sequence_idle_microseconds"));
+  EXPECT_EQ(config.sequence_idle_max, absl::Seconds(5));
+  EXPECT_THAT(config.unused_fields, IsEmpty());
+  EXPECT_THAT(ParseModelConfig("sequence_batching { max_sequence_idle_microseconds: 86400000001 }"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("more than a day")));
   const DeclaredTensor h = {"h", DType::kF32, {1, 8}};
   const DeclaredTensor out = {"h_out", DType::kF32, {1, 8}};
   const DeclaredTensor other_type = {"h_out", DType::kI64, {1, 8}};

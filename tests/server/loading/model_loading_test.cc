@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <any>
 #include <atomic>
 #include <cmath>
 #include <filesystem>
@@ -135,6 +136,26 @@ TEST_F(ModelLoadingTest, ASuccessorServesWithoutOpeningAFile) {
   const std::vector<Tensor> outputs = Run(restored);
   const auto values = outputs[0].view().as<float>();
   EXPECT_EQ(std::vector<float>(values.begin(), values.end()), wanted);
+}
+
+TEST_F(ModelLoadingTest, LabelsComeWithTheConfigurationAndMayBeGoneForASuccessor) {
+  WriteVersion(1, Classifier(1));
+  model_config_.outputs = {{"y", DType::kF32, {-1, 4}}};
+  model_config_.outputs[0].label_filename = "labels.txt";
+  EXPECT_THAT(Load(1).status(), StatusIs(absl::StatusCode::kNotFound, HasSubstr("m/labels.txt")));
+  folder_.Write("m/labels.txt", "cat\ndog\n");
+  const auto labels = [](const LoadedModel& loaded) {
+    return std::any_cast<const ModelConfig&>(loaded.config).outputs[0].labels;
+  };
+  ASSERT_OK_AND_ASSIGN(const LoadedModel loaded, Load(1));
+  EXPECT_THAT(labels(loaded), testing::ElementsAre("cat", "dog"));
+  StartWorker();
+  ASSERT_OK_AND_ASSIGN(const LoadedModel restored, Load(1));
+  EXPECT_THAT(labels(restored), testing::ElementsAre("cat", "dog"));
+  StartWorker();
+  std::filesystem::remove_all(folder_.path("m"));
+  ASSERT_OK_AND_ASSIGN(const LoadedModel without, Load(1));
+  EXPECT_THAT(labels(without), testing::IsEmpty());
 }
 
 TEST_F(ModelLoadingTest, AnotherRevisionOrPrecisionIsLoadedAnew) {

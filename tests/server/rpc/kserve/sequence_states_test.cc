@@ -146,6 +146,25 @@ TEST_F(SequenceStatesTest, IdleSequencesAreForgotten) {
   EXPECT_EQ(states.sequences(), 1u) << "one whose request runs is not idle";
 }
 
+TEST_F(SequenceStatesTest, AModelMayHaveAnotherIdleTime) {
+  SequenceRequest brief = Start("brief"), patient = Start("patient");
+  brief.idle_max = absl::Seconds(2);
+  patient.idle_max = absl::Minutes(5);
+  for (const SequenceRequest& start : {patient, Start("daemon's"), brief}) {
+    ASSERT_OK_AND_ASSIGN(auto lease, Begin(start));
+    ASSERT_OK(lease.Keep(States(1)));
+  }
+  clock.Advance(absl::Seconds(2));
+  EXPECT_EQ(states.Sweep(), clock.Now() + absl::Seconds(8));
+  SequenceRequest next = Next("brief");
+  next.idle_max = brief.idle_max;
+  EXPECT_THAT(Begin(next).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("after 2s without")));
+  clock.Advance(absl::Minutes(4));
+  EXPECT_OK(Begin(Next("patient")).status());
+  EXPECT_EQ(states.sequences(), 1u);
+}
+
 TEST_F(SequenceStatesTest, NumbersAndBytesAreBounded) {
   std::vector<SequenceStates::Lease> leases;
   for (const char* id : {"a", "b", "c"}) {
