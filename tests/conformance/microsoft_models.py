@@ -53,6 +53,8 @@ def elementwise():
     yield "fast_gelu_bias", one("FastGelu", ROWS | {"b": None}, OUT, {"b": floats(8)}), batches(**X)
     yield "fused_matmul", one("FusedMatMul", {"a": (F, ["B", 8, "S"]), "b": (F, ["B", "T", 8])}, OUT, alpha=0.5, transA=1, transB=1), batches(a=("B", 8, "S"), b=("B", "T", 8))
     yield "fused_gemm", one("FusedGemm", {"x": (F, ["B", 8]), "w": None, "c": None}, OUT, {"w": floats(8, 5), "c": floats(5)}, activation="LeakyRelu", activation_alpha=0.2), batches(x=("B", 8))
+    for metric in ("euclidean", "sqeuclidean"):
+        yield f"cdist_{metric}", one("CDist", {"x": (F, ["B", 8]), "r": None}, OUT, {"r": floats(5, 8)}, metric=metric), batches(x=("B", 8))
     image = dict(x=("B", 3, 8, 8))
     yield "fused_conv", one("FusedConv", {"x": (F, ["B", 3, 8, 8]), "w": None, "b": None}, OUT, {"w": floats(4, 3, 3, 3), "b": floats(4)}, activation="Relu", pads=[1, 1, 1, 1]), batches(**image)
     yield "fused_conv_add", one(

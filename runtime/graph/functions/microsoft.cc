@@ -315,6 +315,26 @@ absl::Status DefineMatMulIntegerToFloat(FunctionBody& body) {
   return absl::OkStatus();
 }
 
+// The distance of each row of A [M,K] to each of B [N,K]: |a|^2 + |b|^2 - 2ab,
+// which rounding can bring below zero.
+absl::Status DefineCDist(FunctionBody& body) {
+  const std::string metric = body.GetString("metric", "sqeuclidean");
+  if (metric != "euclidean" && metric != "sqeuclidean") {
+    return absl::UnimplementedError(StrCat("metric ", metric, " is not supported"));
+  }
+  const auto squares = [&body](const std::string& x) {
+    return body.Add("ReduceSumSquare", {x, body.Ints({1})});
+  };
+  const std::string a = body.In(0), b = body.In(1);
+  const std::string product =
+      body.Add("Gemm", {a, b}, {FloatAttribute("alpha", -2), IntAttribute("transB", 1)});
+  const std::string sum = body.Add(
+      "Add", {squares(a), body.Add("Add", {body.Add("Transpose", {squares(b)}), product})});
+  const std::string squared = body.Add("Max", {sum, body.ScalarLike(0, a)});
+  body.Output(0, metric == "euclidean" ? body.Add("Sqrt", {squared}) : squared);
+  return absl::OkStatus();
+}
+
 // The same operator in ai.onnx.
 absl::Status DefineAsStandard(FunctionBody& body) {
   Inputs inputs;
@@ -353,6 +373,7 @@ constexpr OwnFunction kMicrosoftRows[] = {
     {kMicrosoftDomain, "QGemm", 1, kAnyVersion, 6, DefineQGemm},
     {kMicrosoftDomain, "DynamicQuantizeMatMul", 1, kAnyVersion, 3, DefineDynamicQuantizeMatMul},
     {kMicrosoftDomain, "MatMulIntegerToFloat", 1, kAnyVersion, 4, DefineMatMulIntegerToFloat},
+    {kMicrosoftDomain, "CDist", 1, kAnyVersion, 2, DefineCDist},
     {kMicrosoftDomain, "QuantizeLinear", 1, kAnyVersion, 2, DefineAsStandard},
     {kMicrosoftDomain, "DequantizeLinear", 1, kAnyVersion, 2, DefineAsStandard},
     {kMicrosoftDomain, "Trilu", 1, kAnyVersion, 1, DefineAsStandard},
