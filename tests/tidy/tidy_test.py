@@ -77,7 +77,11 @@ WORDS = {
         "Mutex of runtime/base/mutex.h",
     ),
     r"\b(secure_)?getenv\(": (("server/config/",), "an option of server/config"),
-    r"\bsleep_for\b|\bsleep_until\b|absl::SleepFor|\busleep\(|\bnanosleep\(": (("runtime/loading/rate_limit.cc",), "a condition, or tests/support/fake_clock.h"),
+    r"\bsleep_for\b|\bsleep_until\b|absl::SleepFor|\busleep\(|\bnanosleep\(": (
+        # The kernel gives no event for a page that is free again.
+        ("runtime/loading/rate_limit.cc", "runtime/params/sealed_memory.cc"),
+        "a condition, or tests/support/fake_clock.h",
+    ),
     r"(?<![\w.])assert\(": ((), "CHECK or DCHECK"),
     r"\b(mt19937|default_random_engine)\w* \w+;": ((), "a generator with a seed"),
     r"DO NOT (MERGE|SUBMIT)": ((), "nothing"),
