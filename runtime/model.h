@@ -29,7 +29,8 @@
 
 namespace paramd {
 
-class Arena;  // runtime/graph/arena.h
+class Arena;      // runtime/graph/arena.h
+class OpProfile;  // runtime/graph/op_profile.h
 
 struct TensorSpec {
   std::string name;
@@ -75,6 +76,10 @@ class Session {
   virtual absl::Status Run() = 0;
   // Valid until the next Prepare of any session on the same stream.
   virtual TensorView output(int i) const = 0;
+
+  // From now on each Run adds its nodes' times there; null: no longer. Borrowed. A
+  // session that has no nodes adds nothing.
+  virtual void set_profile(OpProfile* profile) { (void)profile; }
 };
 
 class Model {

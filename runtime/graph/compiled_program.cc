@@ -52,6 +52,17 @@ std::vector<OpReport> ReportOps(const Graph& graph, const CompiledProgram& progr
   return reports;
 }
 
+OpProfile::Line ProfileLine(const Graph& graph, const ProgramStep& step) {
+  OpProfile::Line line;
+  line.node = step.node == kNone ? "reorder" : graph.node(step.node).name;
+  line.op = step.node == kNone ? "reorder" : graph.node(step.node).op;
+  line.backend = std::string(step.planned.backend->name());
+  line.implementation = step.planned.op->implementation();
+  line.spec = Describe(step.spec);
+  line.dtype = step.spec.outputs[0].dtype;
+  return line;
+}
+
 std::string ToText(const Graph& graph, const CompiledProgram& program) {
   std::string text = StrCat("program of ", program.steps.size(), " steps, ", program.arena_bytes,
                             " bytes of activations\n");

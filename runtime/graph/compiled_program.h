@@ -14,6 +14,7 @@
 
 #include "runtime/backends/op_planner.h"
 #include "runtime/graph/graph.h"
+#include "runtime/graph/op_profile.h"
 #include "runtime/model.h"
 
 namespace paramd {
@@ -59,6 +60,9 @@ struct CompiledProgram {
 // What model info shows: one line a node that still runs, reorders included in
 // the count of steps only.
 std::vector<OpReport> ReportOps(const Graph& graph, const CompiledProgram& program);
+
+// What a profile says of a step before it was timed.
+OpProfile::Line ProfileLine(const Graph& graph, const ProgramStep& step);
 
 // One line a step, for `-v` and paramctl inspect.
 std::string ToText(const Graph& graph, const CompiledProgram& program);

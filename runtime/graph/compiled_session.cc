@@ -115,7 +115,7 @@ MutableTensorView CompiledSession::input(int i) {
 absl::Status CompiledSession::Run() {
   CHECK(current_ != nullptr) << "Run() before a successful Prepare";
   for (size_t i = 0; i < current_->ops.size(); ++i) {
-    const absl::Status status = current_->ops[i]->Run();
+    const absl::Status status = profile_ == nullptr ? current_->ops[i]->Run() : RunStep(i);
     if (status.ok()) continue;
     const NodeId node = current_->program->steps[i].node;
     return absl::Status(
@@ -124,6 +124,13 @@ absl::Status CompiledSession::Run() {
                       "': ", FromAbsl(status.message()))));
   }
   return absl::OkStatus();
+}
+
+absl::Status CompiledSession::RunStep(size_t i) {
+  const ProgramStep& step = current_->program->steps[i];
+  return profile_->Time(
+      &step, [&] { return current_->ops[i]->Run(); },
+      [&] { return ProfileLine(model_->graph(), step); });
 }
 
 TensorView CompiledSession::output(int i) const {

@@ -29,6 +29,7 @@ class CompiledSession final : public Session {
   MutableTensorView input(int i) override;
   absl::Status Run() override;
   TensorView output(int i) const override;
+  void set_profile(OpProfile* profile) override { profile_ = profile; }
 
   // Programs whose ops are bound here now.
   size_t bound_programs() const { return bound_.size(); }
@@ -44,6 +45,7 @@ class CompiledSession final : public Session {
   absl::StatusOr<std::unique_ptr<BoundProgram>> Bind(ProgramRef program) const;
   // Lets go of programs that the cache has dropped.
   void DropEvicted();
+  absl::Status RunStep(size_t i);
   const void* AddressOf(const CompiledProgram& program, const Place& place) const;
 
   const GraphProgram* const model_;
@@ -52,6 +54,7 @@ class CompiledSession final : public Session {
   ProgramCache::SnapshotRef snapshot_;
   std::vector<std::unique_ptr<BoundProgram>> bound_;
   BoundProgram* current_ = nullptr;
+  OpProfile* profile_ = nullptr;
 };
 
 }  // namespace paramd

@@ -26,6 +26,7 @@ class InterpretedSession final : public Session {
   absl::Status Run() override;
   // After Run; before it, a view without data.
   TensorView output(int i) const override;
+  void set_profile(OpProfile* profile) override { interpreter_.set_profile(profile); }
 
  private:
   const GraphProgram* const model_;

@@ -129,7 +129,9 @@ absl::StatusOr<std::vector<RuntimeValue>> Interpreter::RunFrame(InterpreterFrame
       PARAMD_ASSIGN_OR_RETURN(RuntimeValue value, read(id));
       inputs.push_back(std::move(value));
     }
-    PARAMD_ASSIGN_OR_RETURN(std::vector<RuntimeValue> outputs, Execute(node, inputs, &frame));
+    PARAMD_ASSIGN_OR_RETURN(
+        std::vector<RuntimeValue> outputs,
+        profile_ == nullptr ? Execute(node, inputs, &frame) : ExecuteTimed(node, inputs, &frame));
     for (size_t i = 0; i < node.outputs.size(); ++i) {
       const ValueId id = node.outputs[i];
       if (id == kNone || readers[static_cast<size_t>(id)] == 0) continue;
@@ -166,6 +168,25 @@ absl::StatusOr<std::vector<RuntimeValue>> Interpreter::Execute(
                                       "): ", FromAbsl(outputs.status().message()))));
   }
   return ExecuteRow(node, inputs, /*lives_on=*/frame != nullptr);
+}
+
+absl::StatusOr<std::vector<RuntimeValue>> Interpreter::ExecuteTimed(
+    const Node& node, absl::Span<const RuntimeValue> inputs, InterpreterFrame* frame) {
+  last_op_ = nullptr;
+  const auto describe = [&] {
+    OpProfile::Line line;
+    line.node = node.name;
+    line.op = node.op;
+    // A node has another op for each of its shapes: the line shows the first.
+    line.backend = "interpreter";
+    // What runs by itself may have run others.
+    if (last_op_ != nullptr && FindBuiltin(node.domain, node.op) == nullptr) {
+      line.implementation = last_op_->implementation();
+    }
+    return line;
+  };
+  return profile_->Time(
+      &node, [&] { return Execute(node, inputs, frame); }, describe);
 }
 
 absl::StatusOr<std::vector<RuntimeValue>> Interpreter::ExecuteRow(
@@ -211,6 +232,7 @@ absl::StatusOr<std::vector<RuntimeValue>> Interpreter::ExecuteRow(
   // call, so its compiled op is not kept.
   if (!lives_on) compiled_.clear();
   PARAMD_ASSIGN_OR_RETURN(const CompiledOp* op, PlanPlain(node, context, lowered));
+  last_op_ = op;
 
   std::vector<const void*> in;
   for (const int operand : lowered.operands) {

@@ -19,6 +19,7 @@
 #include "absl/types/span.h"
 #include "runtime/backends/backend.h"
 #include "runtime/graph/graph.h"
+#include "runtime/graph/op_profile.h"
 #include "runtime/graph/ops/op_table.h"
 #include "runtime/graph/runtime_value.h"
 
@@ -74,11 +75,17 @@ class Interpreter {
   absl::StatusOr<Tensor> NewTensor(DType dtype, const Shape& shape) const;
   const InterpreterOptions& options() const { return options_; }
 
+  // From now on each node's time is added there; null: no longer. Borrowed.
+  void set_profile(OpProfile* profile) { profile_ = profile; }
+
  private:
   absl::StatusOr<std::vector<RuntimeValue>> RunFrame(InterpreterFrame& frame);
   absl::StatusOr<std::vector<RuntimeValue>> Execute(const Node& node,
                                                     absl::Span<const RuntimeValue> inputs,
                                                     InterpreterFrame* frame);
+  absl::StatusOr<std::vector<RuntimeValue>> ExecuteTimed(const Node& node,
+                                                         absl::Span<const RuntimeValue> inputs,
+                                                         InterpreterFrame* frame);
   absl::StatusOr<std::vector<RuntimeValue>> ExecuteRow(const Node& node,
                                                        absl::Span<const RuntimeValue> inputs,
                                                        bool lives_on);
@@ -88,6 +95,8 @@ class Interpreter {
 
   const InterpreterOptions options_;
   int depth_ = 0;  // Of subgraphs being run.
+  OpProfile* profile_ = nullptr;
+  const CompiledOp* last_op_ = nullptr;  // Of the node that ran last; null: it took none.
   // By node, types, shapes and the data that lowering read.
   absl::flat_hash_map<std::string, std::unique_ptr<const CompiledOp>> compiled_;
 };

@@ -39,6 +39,7 @@ void AddParamsCommand(CLI::App* app, const GlobalOptions* options, Work* work);
 void AddPredictCommand(CLI::App* app, const GlobalOptions* options, Work* work);
 void AddCheckCommand(CLI::App* app, const GlobalOptions* options, Work* work);
 void AddInspectCommand(CLI::App* app, const GlobalOptions* options, Work* work);
+void AddProfileCommand(CLI::App* app, const GlobalOptions* options, Work* work);
 void AddBenchCommand(CLI::App* app, const GlobalOptions* options, Work* work);
 void AddTopCommand(CLI::App* app, const GlobalOptions* options, Work* work);
 // Admin commands.

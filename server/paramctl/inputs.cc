@@ -62,8 +62,8 @@ absl::Status AddJson(Client* client, const std::string& version, const std::stri
   return absl::OkStatus();
 }
 
-// Numbers from 0 to 1 in the tensor's type; integers are 0 or 1, which every
-// vocabulary has.
+}  // namespace
+
 absl::Status FillRandom(std::mt19937_64* random, const MutableTensorView& view) {
   std::uniform_real_distribution<float> uniform(0, 1);
   const auto elements = static_cast<size_t>(view.shape.elements());
@@ -102,8 +102,6 @@ absl::Status FillRandom(std::mt19937_64* random, const MutableTensorView& view) 
   }
   return absl::OkStatus();
 }
-
-}  // namespace
 
 absl::Status AddInputs(Client* client, const std::string& version,
                        const std::vector<std::string>& npy, const std::string& json_path,

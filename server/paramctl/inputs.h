@@ -2,10 +2,12 @@
 #ifndef PARAMD_SERVER_PARAMCTL_INPUTS_H_
 #define PARAMD_SERVER_PARAMCTL_INPUTS_H_
 
+#include <random>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "runtime/tensor/tensor_view.h"
 #include "server/paramctl/client.h"
 
 namespace paramd {
@@ -20,6 +22,10 @@ absl::Status AddInputs(Client* client, const std::string& version,
 // where that is open, 1 for other open ones. For load tests.
 absl::Status AddRandomInputs(const v1::GetModelInfoResponse& info, int64_t rows, uint64_t seed,
                              v1::PredictRequest* request);
+
+// Numbers from 0 to 1 in the tensor's type; integers are 0 or 1, which every
+// vocabulary has.
+absl::Status FillRandom(std::mt19937_64* random, const MutableTensorView& view);
 
 }  // namespace paramd
 

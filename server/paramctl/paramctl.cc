@@ -49,6 +49,7 @@ int RunParamctl(int argc, const char* const* argv) {
   AddPredictCommand(&app, &options, &work);
   AddCheckCommand(&app, &options, &work);
   AddInspectCommand(&app, &options, &work);
+  AddProfileCommand(&app, &options, &work);
   AddBenchCommand(&app, &options, &work);
   AddTopCommand(&app, &options, &work);
   AddStateCommand(&app, &options, &work);

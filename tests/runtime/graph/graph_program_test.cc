@@ -9,6 +9,7 @@
 #include "runtime/graph/arena.h"
 #include "runtime/graph/compiled_session.h"
 #include "runtime/graph/interpreter.h"
+#include "runtime/graph/op_profile.h"
 #include "tests/support/graph_maker.h"
 #include "tests/support/graph_program_maker.h"
 #include "tests/support/status_testing.h"
@@ -67,6 +68,27 @@ std::unique_ptr<Graph> ShapeArithmetic() {
   const ValueId target = maker.Op("Concat", {rows, rest}, {{"axis", int64_t{0}}}, DType::kI64);
   maker.Output(maker.Op("Reshape", {x, target}), DType::kF32, {kN, Dim::Of(6)});
   return maker.Take();
+}
+
+TEST_F(GraphProgramTest, AProfileNamesTheStepsThatRan) {
+  GraphMaker maker;
+  const ValueId x = maker.Input("x", DType::kF32, {kN, Dim::Of(2)});
+  maker.Output(maker.Op("Relu", {x}), DType::kF32, {kN, Dim::Of(2)});
+  ASSERT_OK_AND_ASSIGN(auto program, MakeGraphProgram(maker.Take(), store_.get()));
+  auto session = program->NewSession(arena_.get());
+  const auto inputs = OneInput(Shape{1, 2}, {1, -2});
+  OpProfile profile(Clock::Real());
+  ASSERT_OK(Run(*program, *session, inputs));
+  session->set_profile(&profile);
+  for (int i = 0; i < 3; ++i) ASSERT_OK(Run(*program, *session, inputs));
+  session->set_profile(nullptr);
+  ASSERT_OK(Run(*program, *session, inputs));
+  EXPECT_THAT(FloatsOf(session->output(0)), ElementsAre(1, 0));
+  ASSERT_EQ(profile.lines().size(), 1u);
+  EXPECT_EQ(profile.lines()[0].op, "Relu");
+  EXPECT_EQ(profile.lines()[0].runs, 3);
+  EXPECT_EQ(profile.lines()[0].dtype, DType::kF32);
+  EXPECT_FALSE(profile.lines()[0].implementation.empty());
 }
 
 TEST_F(GraphProgramTest, ShapeArithmeticAndRenamingTakeNoStep) {
