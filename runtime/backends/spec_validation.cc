@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "runtime/backends/attention_shape.h"
+#include "runtime/backends/quantized_specs.h"
+#include "runtime/backends/recurrent_specs.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
 
@@ -524,10 +526,13 @@ absl::Status Check(const OpSpec& spec, const AttentionParams& attention) {
   return AttentionShapeOf(spec, attention).status();
 }
 
-// The reference's row checks the rest; no other backend has these.
-absl::Status Check(const OpSpec& spec, const NamedParams&) {
-  if (spec.post_ops.empty()) return absl::OkStatus();
-  return Bad(spec, "takes no post-ops");
+// What several backends have is parsed here; of the others the reference's row
+// checks the rest.
+absl::Status Check(const OpSpec& spec, const NamedParams& named) {
+  if (!spec.post_ops.empty()) return Bad(spec, "takes no post-ops");
+  if (IsQuantizedOp(named.op)) return ParseQuantizedSpec(spec, named).status();
+  if (IsRecurrentOp(named.op)) return ParseRecurrentSpec(spec, named).status();
+  return absl::OkStatus();
 }
 
 }  // namespace

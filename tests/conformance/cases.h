@@ -24,6 +24,8 @@ enum class Data : uint8_t {
   kNonZero,    // 0.5 to 3 on either side of 0.
   kSmallInts,  // Whole numbers from -3 to 3 (0 to 3), also in floats: equal ones occur.
   kIndices,    // From -range to range - 1.
+  kBytes,      // Of 8-bit types: every value.
+  kSmall,      // Floats: 0.001 to 0.1.
 };
 
 struct Case {
@@ -70,6 +72,10 @@ std::vector<Case> MovementCases();
 
 // All of them, in this order.
 std::vector<Case> AllCases();
+
+// The operations of NamedParams that more than one backend has, for `batch` rows
+// or images. The oracle does not know them: ONNX's node tests do.
+std::vector<Case> NamedCases(int64_t batch);
 
 }  // namespace paramd::conformance
 

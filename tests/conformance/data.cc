@@ -44,6 +44,12 @@ Tensor Fill(const Operand& operand, Data data, int64_t index_range, std::mt19937
       case Data::kSmallInts:
         x = integer(is_signed ? -3 : 0, 3);
         break;
+      case Data::kBytes:
+        x = integer(is_signed ? -128 : 0, is_signed ? 127 : 255);
+        break;
+      case Data::kSmall:
+        x = between(0.001, 0.1);
+        break;
       case Data::kIndices:
         x = integer(-index_range, index_range - 1);
         break;

@@ -93,6 +93,7 @@ class Mutator {
   void Params(AttentionParams& p) {
     BendOne(p.q_perm, p.k_perm, p.v_perm, p.y_perm, p.drop, p.zero_nan);
   }
+  void Params(NamedParams& p) { Bend(p.ints); }
   template <typename Other>
   void Params(Other&) {}
 
@@ -175,7 +176,9 @@ Tensor RandomBytes(const Operand& operand, std::mt19937_64& random) {
 TEST(MutationTest, NoSpecCrashesABackend) {
   std::mt19937_64 random(Seed());
   int refused = 0, compiled = 0, run = 0;
-  for (const Case& c : AllCases()) {
+  std::vector<Case> cases = AllCases();
+  for (Case& c : NamedCases(2)) cases.push_back(std::move(c));
+  for (const Case& c : cases) {
     for (int i = 0; i < kMutantsACase; ++i) {
       OpSpec spec = c.spec;
       Mutator mutator(random);

@@ -43,11 +43,21 @@ std::string_view EffectiveIsaName() {
   }
 }
 
-bool CpuHasBf16() {
-  // The values of cpu_isa are sets of bits: what contains avx512_core_bf16 has it.
+namespace {
+
+// The values of cpu_isa are sets of bits: what contains another's has it.
+bool IsaContains(dnnl::cpu_isa wanted) {
   const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  const auto bf16 = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
-  return (isa & bf16) == bf16;
+  const auto bits = static_cast<unsigned>(wanted);
+  return (isa & bits) == bits;
+}
+
+}  // namespace
+
+bool CpuHasBf16() { return IsaContains(dnnl::cpu_isa::avx512_core_bf16); }
+
+bool CpuHasInt8Dot() {
+  return IsaContains(dnnl::cpu_isa::avx512_core_vnni) || IsaContains(dnnl::cpu_isa::avx2_vnni);
 }
 
 absl::Status StatusOfDnnlError(const dnnl::error& error) {

@@ -30,6 +30,9 @@ const dnnl::engine& CpuEngine();
 std::string_view EffectiveIsaName();
 // Whether bf16 dot products are instructions here, not emulation.
 bool CpuHasBf16();
+// Whether products of unsigned by signed bytes are summed in 32 bits. Before VNNI
+// they went through 16 bits, which saturate.
+bool CpuHasInt8Dot();
 
 // Runs `body` (returning a Status or StatusOr) and turns what it throws into a Status.
 absl::Status StatusOfDnnlError(const dnnl::error& error);

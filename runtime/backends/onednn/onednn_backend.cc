@@ -7,11 +7,16 @@
 #include <variant>
 
 #include "runtime/backends/onednn/dnnl_support.h"
+#include "runtime/backends/onednn/int8_op.h"
 #include "runtime/backends/onednn/onednn_threads.h"
 #include "runtime/backends/onednn/op_families.h"
 #include "runtime/backends/onednn/packed_parameter.h"
 #include "runtime/backends/onednn/primitive_op.h"
+#include "runtime/backends/onednn/recurrent_op.h"
 #include "runtime/backends/onednn/spec_check.h"
+#include "runtime/backends/quantized_specs.h"
+#include "runtime/backends/recurrent_specs.h"
+#include "runtime/backends/spec_validation.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
 
@@ -61,17 +66,41 @@ struct PlanFor {
   }
 };
 
+bool TakesNamed(std::string_view op) {
+  return IsQuantizedOp(op) || IsRecurrentOp(op) || op == "conv_transpose" || op == "resize";
+}
+
+absl::StatusOr<std::unique_ptr<const CompiledOp>> CompileNamed(const OpSpec& spec,
+                                                               const NamedParams& named,
+                                                               int threads) {
+  if (IsQuantizedOp(named.op)) return CompileInt8(spec, named, threads);
+  if (IsRecurrentOp(named.op)) return CompileRecurrent(spec, named, threads);
+  // Of these two nobody has asked yet whether what they need is there.
+  const size_t needed = named.op == "resize" ? 1 : 2;
+  for (size_t i = 0; i < needed; ++i) {
+    if (InputOrNull(spec, static_cast<int>(i)) == nullptr) {
+      return absl::InvalidArgumentError(StrCat(named.op, " lacks input ", i));
+    }
+  }
+  PARAMD_ASSIGN_OR_RETURN(PrimitivePlan plan, named.op == "resize"
+                                                  ? PlanResize(spec, named)
+                                                  : PlanConvTranspose(spec, named));
+  plan.threads = threads;
+  return MakePrimitiveOp(std::move(plan));
+}
+
 class Onednn final : public Backend {
  public:
   std::string_view name() const override { return "onednn"; }
   std::string_view fingerprint() const override { return Fingerprint(); }
 
   absl::StatusOr<std::unique_ptr<const CompiledOp>> Compile(const OpSpec& spec) const override {
-    if (std::holds_alternative<NamedParams>(spec.params)) {
+    const auto* named = std::get_if<NamedParams>(&spec.params);
+    if (named != nullptr && !TakesNamed(named->op)) {
       return absl::UnimplementedError(StrCat("no ", OpName(spec.params)));
     }
     PARAMD_RETURN_IF_ERROR(CheckSpec(spec));
-    if (spec.outputs[0].shape.elements() == 0) return MakeEmptyOp(spec);
+    if (IsEmpty(spec)) return MakeEmptyOp(spec);
     for (const Operand& input : spec.inputs) {
       if (input.kind != OperandKind::kAbsent && input.shape.elements() == 0) {
         return absl::UnimplementedError("an empty input with a result that is not");
@@ -87,6 +116,12 @@ class Onednn final : public Backend {
   }
 
  private:
+  static bool IsEmpty(const OpSpec& spec) {
+    return std::all_of(spec.outputs.begin(), spec.outputs.end(), [](const Operand& output) {
+      return output.kind == OperandKind::kAbsent || output.shape.elements() == 0;
+    });
+  }
+
   static bool HasPackedWeights(const OpSpec& spec) {
     return std::any_of(spec.inputs.begin(), spec.inputs.end(),
                        [](const Operand& input) { return !input.packed.plain(); });
@@ -97,6 +132,9 @@ class Onednn final : public Backend {
     // oneDNN chooses blockings and scratch by the team of the creating thread.
     ScopedKernelThreads team(threads);
     return WithoutThrowing([&]() -> absl::StatusOr<std::unique_ptr<const CompiledOp>> {
+      if (const auto* named = std::get_if<NamedParams>(&spec.params)) {
+        return CompileNamed(spec, *named, threads);
+      }
       PARAMD_ASSIGN_OR_RETURN(PrimitivePlan plan, std::visit(PlanFor{spec}, spec.params));
       plan.threads = threads;
       return MakePrimitiveOp(std::move(plan));

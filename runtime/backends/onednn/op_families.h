@@ -28,6 +28,9 @@ absl::StatusOr<PrimitivePlan> PlanLayerNorm(const OpSpec& spec, const LayerNormP
 absl::StatusOr<PrimitivePlan> PlanConcat(const OpSpec& spec, const ConcatParams& concat);
 absl::StatusOr<PrimitivePlan> PlanTranspose(const OpSpec& spec, const TransposeParams& transpose);
 absl::StatusOr<PrimitivePlan> PlanReorder(const OpSpec& spec, const ReorderParams& reorder);
+// Of NamedParams: operands are checked here, beyond what CheckSpec knows of them.
+absl::StatusOr<PrimitivePlan> PlanConvTranspose(const OpSpec& spec, const NamedParams& params);
+absl::StatusOr<PrimitivePlan> PlanResize(const OpSpec& spec, const NamedParams& params);
 
 }  // namespace paramd::onednn
 

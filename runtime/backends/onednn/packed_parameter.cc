@@ -107,9 +107,12 @@ absl::Status PackParameter(const PackedParameter& parameter, const TensorView& s
                                              source.shape.ToString(), ", expected ",
                                              parameter.shape.ToString()));
   }
-  if (source.dtype != DType::kF32 && source.dtype != DType::kBF16) {
+  const bool bytes = parameter.desc.get_data_type() == dnnl::memory::data_type::s8;
+  if (bytes ? source.dtype != DType::kI8
+            : source.dtype != DType::kF32 && source.dtype != DType::kBF16) {
     return absl::InvalidArgumentError(StrCat("parameter ", parameter.index, " is ",
-                                             DTypeName(source.dtype), ", expected f32 or bf16"));
+                                             DTypeName(source.dtype), ", expected ",
+                                             bytes ? "i8" : "f32 or bf16"));
   }
   if (packed.size() != parameter.layout.bytes) {
     return absl::InvalidArgumentError(StrCat("parameter ", parameter.index, " packs into ",

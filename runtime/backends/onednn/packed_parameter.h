@@ -45,7 +45,7 @@ struct PackedParameter {
   PackedLayout layout;
 };
 
-// Writes `source` (f32 or bf16) into `packed`.
+// Writes `source` (f32 or bf16; i8 where the descriptor is of s8) into `packed`.
 absl::Status PackParameter(const PackedParameter& parameter, const TensorView& source,
                            absl::Span<std::byte> packed);
 

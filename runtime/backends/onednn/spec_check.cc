@@ -2,6 +2,7 @@
 
 #include <limits>
 #include <string_view>
+#include <variant>
 
 #include "oneapi/dnnl/dnnl_types.h"
 #include "runtime/backends/spec_validation.h"
@@ -53,7 +54,8 @@ absl::Status CheckSpec(const OpSpec& spec) {
     return absl::InvalidArgumentError(
         StrCat("a team of ", spec.threads, " threads, expected 1 to ", kThreadsMax));
   }
-  for (size_t i = 1; i < spec.outputs.size(); ++i) {
+  const bool named = std::holds_alternative<NamedParams>(spec.params);
+  for (size_t i = 1; i < spec.outputs.size() && !named; ++i) {
     if (spec.outputs[i].kind != OperandKind::kAbsent) {
       return absl::UnimplementedError(StrCat("no second output of ", OpName(spec.params)));
     }
@@ -61,7 +63,9 @@ absl::Status CheckSpec(const OpSpec& spec) {
   for (size_t i = 0; i < spec.inputs.size(); ++i) {
     PARAMD_RETURN_IF_ERROR(CheckOperand(spec.inputs[i], "input", i));
   }
-  PARAMD_RETURN_IF_ERROR(CheckOperand(spec.outputs[0], "output", 0));
+  for (size_t i = 0; i < spec.outputs.size(); ++i) {
+    PARAMD_RETURN_IF_ERROR(CheckOperand(spec.outputs[i], "output", i));
+  }
   for (const PostOp& post_op : spec.post_ops) {
     if (post_op.kind == PostOp::Kind::kAdd &&
         spec.inputs[static_cast<size_t>(post_op.operand)].kind != OperandKind::kActivation) {

@@ -14,7 +14,7 @@
 
 namespace paramd::onednn {
 
-// ValidateSpec, and then what oneDNN adds: one output; ranks, dimensions and
+// ValidateSpec, and then what oneDNN adds: one output (but of NamedParams); ranks, dimensions and
 // sizes within what its 32-bit kernels address; a sane team; residuals that are
 // activations.
 absl::Status CheckSpec(const OpSpec& spec);

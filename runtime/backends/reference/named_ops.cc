@@ -10,8 +10,8 @@ const std::map<std::string_view, const NamedOp*>& Table() {
     auto* rows = new std::map<std::string_view, const NamedOp*>;
     for (const absl::Span<const NamedOp> family :
          {NamedElementwise(), NamedIndexing(), NamedSelection(), NamedResampling(), NamedWindow(),
-          NamedQuantized(), NamedRecurrent(), NamedNormalization(), NamedSignal(), NamedDynamic(),
-          NamedMl(), NamedRandom(), NamedDeformConv()}) {
+          NamedQuantized(), NamedIntegerProducts(), NamedRecurrent(), NamedNormalization(),
+          NamedSignal(), NamedDynamic(), NamedMl(), NamedRandom(), NamedDeformConv()}) {
       for (const NamedOp& row : family) (*rows)[row.op] = &row;
     }
     return rows;
@@ -35,6 +35,10 @@ absl::StatusOr<KernelPlan> CompileKernel(const OpSpec& spec, const NamedParams& 
     if (!HasIn(spec, i)) {
       return absl::InvalidArgumentError(StrCat(params.op, " lacks input ", i));
     }
+  }
+  // Of several results some may be left out, of one none.
+  if (spec.outputs.size() == 1 && !HasOut(spec, 0)) {
+    return absl::InvalidArgumentError(StrCat(params.op, " has no result"));
   }
   return row.compile(spec, params);
 }

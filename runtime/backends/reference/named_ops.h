@@ -33,6 +33,7 @@ absl::Span<const NamedOp> NamedSelection();
 absl::Span<const NamedOp> NamedResampling();
 absl::Span<const NamedOp> NamedWindow();
 absl::Span<const NamedOp> NamedQuantized();
+absl::Span<const NamedOp> NamedIntegerProducts();
 absl::Span<const NamedOp> NamedRecurrent();
 absl::Span<const NamedOp> NamedNormalization();
 absl::Span<const NamedOp> NamedSignal();

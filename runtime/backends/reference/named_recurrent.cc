@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "runtime/backends/recurrent_specs.h"
 #include "runtime/backends/reference/dtype_dispatch.h"
 #include "runtime/backends/reference/named_ops.h"
 #include "runtime/base/status_macros.h"
@@ -12,21 +13,7 @@
 namespace paramd::reference {
 namespace {
 
-// The numbers of recurrent activations in NamedParams::ints.
-enum class Gate : uint8_t {
-  kSigmoid,
-  kTanh,
-  kRelu,
-  kAffine,
-  kLeakyRelu,
-  kThresholdedRelu,
-  kScaledTanh,
-  kHardSigmoid,
-  kElu,
-  kSoftsign,
-  kSoftplus,
-};
-constexpr int64_t kGateLast = static_cast<int64_t>(Gate::kSoftplus);
+using Gate = RecurrentGate;
 
 template <typename T>
 T Activate(Gate gate, T alpha, T beta, T x) {
@@ -57,14 +44,10 @@ T Activate(Gate gate, T alpha, T beta, T x) {
   return x;
 }
 
-struct Cell {
-  Gate gate = Gate::kSigmoid;
-  double alpha = 0, beta = 0;
-  template <typename T>
-  T operator()(T x) const {
-    return Activate<T>(gate, static_cast<T>(alpha), static_cast<T>(beta), x);
-  }
-};
+template <typename T>
+T Apply(const RecurrentCell& cell, T x) {
+  return Activate<T>(cell.gate, static_cast<T>(cell.alpha), static_cast<T>(cell.beta), x);
+}
 
 // GCC's vectors: -O2 alone forms no sums in parallel.
 template <typename T>
@@ -88,20 +71,8 @@ T Dot(const T* a, const T* b, int64_t count) {
   return sum;
 }
 
-// Everything that the three have in common.
-// Operands {x, w [D, gates h, in], r [D, gates h, h], b [D, 2 gates h]?, lengths i32 [N]?,
-// initial h?, initial c?, peepholes [D, 3h]?}; outputs {y?, last h?, last c?}.
-// ints {direction: 0 forward, 1 reverse, 2 both; hidden; layout; input_forget;
-// linear_before_reset; activation...}; numbers {clip or 0, alpha..., beta...}.
-struct Recurrent {
-  int gates = 1;
-  int64_t steps = 0, batch = 0, inputs = 0, hidden = 0, directions = 1, direction = 0;
-  bool batch_first = false, input_forget = false, linear_before_reset = false;
-  double clip = 0;
-  std::vector<Cell> cells;  // As many for each direction.
-  bool bias = false, lengths = false, initial_h = false, initial_c = false, peepholes = false;
-  bool y = false, last_h = false, last_c = false;
-
+// Where things lie.
+struct Recurrent : RecurrentSpec {
   int64_t X(int64_t t, int64_t n) const {
     return (batch_first ? n * steps + t : t * batch + n) * inputs;
   }
@@ -118,68 +89,6 @@ struct Recurrent {
   }
 };
 
-absl::StatusOr<Recurrent> RecurrentOf(const OpSpec& spec, const NamedParams& params, int gates,
-                                      int cells) {
-  Recurrent r;
-  r.gates = gates;
-  r.direction = params.ints[0];
-  r.hidden = params.ints[1];
-  r.batch_first = params.ints[2] != 0;
-  r.input_forget = params.ints[3] != 0;
-  r.linear_before_reset = params.ints[4] != 0;
-  const Shape &x = In(spec, 0).shape, &w = In(spec, 1).shape;
-  PARAMD_RETURN_IF_ERROR(Require(x.rank() == 3 && w.rank() == 3 && r.direction >= 0 &&
-                                     r.direction <= 2 && r.hidden >= 1 &&
-                                     r.hidden < (int64_t{1} << 31),
-                                 "ranks do not fit"));
-  r.directions = r.direction == 2 ? 2 : 1;
-  r.steps = x.dim(r.batch_first ? 1 : 0);
-  r.batch = x.dim(r.batch_first ? 0 : 1);
-  r.inputs = x.dim(2);
-  const int64_t rows = gates * r.hidden, states = r.directions * r.batch * r.hidden;
-  const auto expect = [&](int i, int64_t elements) {
-    if (!HasIn(spec, i)) return absl::OkStatus();
-    PARAMD_RETURN_IF_ERROR(SameType(spec, 0, i));
-    return Require(In(spec, i).shape.elements() == elements, "input ", i, " is ",
-                   In(spec, i).shape.ToString(), ", expected ", elements, " elements");
-  };
-  PARAMD_RETURN_IF_ERROR(expect(1, r.directions * rows * r.inputs));
-  PARAMD_RETURN_IF_ERROR(expect(2, r.directions * rows * r.hidden));
-  PARAMD_RETURN_IF_ERROR(expect(3, r.directions * 2 * rows));
-  PARAMD_RETURN_IF_ERROR(expect(5, states));
-  PARAMD_RETURN_IF_ERROR(expect(6, states));
-  PARAMD_RETURN_IF_ERROR(expect(7, r.directions * 3 * r.hidden));
-  r.bias = HasIn(spec, 3);
-  r.lengths = HasIn(spec, 4);
-  r.initial_h = HasIn(spec, 5);
-  r.initial_c = HasIn(spec, 6);
-  r.peepholes = HasIn(spec, 7);
-  if (r.lengths) {
-    PARAMD_RETURN_IF_ERROR(
-        Require(In(spec, 4).dtype == DType::kI32 && In(spec, 4).shape.elements() == r.batch,
-                "lengths are not i32 for each row"));
-  }
-  r.y = HasOut(spec, 0);
-  r.last_h = HasOut(spec, 1);
-  r.last_c = HasOut(spec, 2);
-  PARAMD_RETURN_IF_ERROR(Require((!r.y || Out(spec, 0).shape.elements() == r.steps * states) &&
-                                     (!r.last_h || Out(spec, 1).shape.elements() == states) &&
-                                     (!r.last_c || Out(spec, 2).shape.elements() == states),
-                                 "results have other sizes"));
-  const auto count = static_cast<size_t>(cells) * static_cast<size_t>(r.directions);
-  PARAMD_RETURN_IF_ERROR(
-      Require(params.ints.size() == 5 + count && params.numbers.size() == 1 + 2 * count,
-              params.ints.size() - 5, " activations, expected ", count));
-  r.clip = params.numbers[0];
-  for (size_t i = 0; i < count; ++i) {
-    const int64_t gate = params.ints[5 + i];
-    PARAMD_RETURN_IF_ERROR(Require(gate >= 0 && gate <= kGateLast, "activation ", gate));
-    r.cells.push_back(
-        {static_cast<Gate>(gate), params.numbers[1 + i], params.numbers[1 + count + i]});
-  }
-  return r;
-}
-
 // One row's state through one step. `g` holds w x + both biases of each gate
 // (of GRU's last gate only w's), and is free to be used.
 template <typename T>
@@ -187,14 +96,14 @@ struct Step {
   const T* r;       // [gates h, h]
   const T* r_bias;  // Of the gates, or null.
   const T* peep;    // [3h], or null.
-  const Cell* cells;
+  const RecurrentCell* cells;
   T *g, *h, *c, *spare;
 };
 
 template <typename T>
 void RnnStep(const Recurrent& rec, const Step<T>& s) {
   for (int64_t j = 0; j < rec.hidden; ++j) {
-    s.spare[j] = s.cells[0](rec.Clip(s.g[j] + Dot(s.r + j * rec.hidden, s.h, rec.hidden)));
+    s.spare[j] = Apply(s.cells[0], rec.Clip(s.g[j] + Dot(s.r + j * rec.hidden, s.h, rec.hidden)));
   }
   std::copy_n(s.spare, rec.hidden, s.h);
 }
@@ -204,7 +113,7 @@ template <typename T>
 void GruStep(const Recurrent& rec, const Step<T>& s) {
   const int64_t n = rec.hidden;
   for (int64_t j = 0; j < 2 * n; ++j) {
-    s.g[j] = s.cells[0](rec.Clip(s.g[j] + Dot(s.r + j * n, s.h, n)));
+    s.g[j] = Apply(s.cells[0], rec.Clip(s.g[j] + Dot(s.r + j * n, s.h, n)));
   }
   const T *z = s.g, *reset = s.g + n;
   T* candidate = s.g + 2 * n;
@@ -214,7 +123,7 @@ void GruStep(const Recurrent& rec, const Step<T>& s) {
     const T bias = s.r_bias == nullptr ? T{0} : s.r_bias[2 * n + j];
     const T recurrent = rec.linear_before_reset ? reset[j] * (Dot(r + j * n, s.h, n) + bias)
                                                 : Dot(r + j * n, s.spare, n) + bias;
-    candidate[j] = s.cells[1](rec.Clip(candidate[j] + recurrent));
+    candidate[j] = Apply(s.cells[1], rec.Clip(candidate[j] + recurrent));
   }
   for (int64_t j = 0; j < n; ++j) s.h[j] = (1 - z[j]) * candidate[j] + z[j] * s.h[j];
 }
@@ -230,12 +139,12 @@ void LstmStep(const Recurrent& rec, const Step<T>& s) {
       in += s.peep[j] * s.c[j];
       forget += s.peep[2 * n + j] * s.c[j];
     }
-    in = s.cells[0](rec.Clip(in));
-    forget = rec.input_forget ? 1 - in : s.cells[0](rec.Clip(forget));
-    const T candidate = s.cells[1](rec.Clip(s.g[3 * n + j]));
+    in = Apply(s.cells[0], rec.Clip(in));
+    forget = rec.input_forget ? 1 - in : Apply(s.cells[0], rec.Clip(forget));
+    const T candidate = Apply(s.cells[1], rec.Clip(s.g[3 * n + j]));
     s.c[j] = forget * s.c[j] + in * candidate;
     if (s.peep != nullptr) out += s.peep[n + j] * s.c[j];
-    s.h[j] = s.cells[0](rec.Clip(out)) * s.cells[2](s.c[j]);
+    s.h[j] = Apply(s.cells[0], rec.Clip(out)) * Apply(s.cells[2], s.c[j]);
   }
 }
 
@@ -245,7 +154,7 @@ absl::Status RunRecurrent(const Recurrent& rec, int cells, const KernelArgs& arg
   T* g = reinterpret_cast<T*>(args.scratch);
   T *h = g + rows, *c = h + n, *spare = c + n;
   for (int64_t d = 0; d < rec.directions; ++d) {
-    const bool reverse = rec.direction == 1 || d == 1;
+    const bool reverse = rec.reverse(d);
     const T* w = args.in<T>(1) + d * rows * rec.inputs;
     const T* w_bias = rec.bias ? args.in<T>(3) + d * 2 * rows : nullptr;
     Step<T> s;
@@ -294,7 +203,8 @@ absl::Status RunRecurrent(const Recurrent& rec, int cells, const KernelArgs& arg
 
 template <int gates, int cells>
 absl::StatusOr<KernelPlan> Compile(const OpSpec& spec, const NamedParams& params) {
-  PARAMD_ASSIGN_OR_RETURN(const Recurrent rec, RecurrentOf(spec, params, gates, cells));
+  Recurrent rec;
+  PARAMD_ASSIGN_OR_RETURN(static_cast<RecurrentSpec&>(rec), ParseRecurrentSpec(spec, params));
   return VisitFloat(In(spec, 0).dtype, params.op, [&]<typename T>() -> absl::StatusOr<KernelPlan> {
     Kernel run = [rec](const KernelArgs& args) {
       return RunRecurrent<T>(rec, cells, args, [](const Recurrent& r, const Step<T>& s) {

@@ -196,6 +196,8 @@ absl::StatusOr<KernelPlan> Resize(const OpSpec& spec, const NamedParams& params)
                   params.ints[0] >= 0 && params.ints[0] <= 2 && params.ints[1] >= 0 &&
                   params.ints[1] <= 5 && params.ints[2] >= 0 && params.ints[2] <= 3,
               "attributes do not fit"));
+  PARAMD_RETURN_IF_ERROR(
+      Require(Out(spec, 0).dtype == In(spec, 0).dtype, "the result has another type"));
   ResizeMode mode;
   mode.interpolation = static_cast<Interpolation>(params.ints[0]);
   mode.transform = static_cast<Transform>(params.ints[1]);

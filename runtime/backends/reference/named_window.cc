@@ -21,6 +21,21 @@ absl::StatusOr<Window> WindowOf(const NamedParams& params, size_t first, const S
                                      kernel.size() == static_cast<size_t>(spatial) &&
                                      params.ints.size() == first + 3 * kernel.size(),
                                  "ranks do not fit"));
+  // Sums and products of two of these and a dimension stay inside 64 bits, and a
+  // tap that is not before the input's end is not before its begin either.
+  constexpr int64_t kExtentMax = int64_t{1} << 31;
+  for (size_t i = 0; i < 3 * kernel.size(); ++i) {
+    const int64_t value = params.ints[first + i];
+    const bool is_pad = i >= 2 * kernel.size();
+    PARAMD_RETURN_IF_ERROR(Require(value >= (is_pad ? 0 : 1) && value < kExtentMax,
+                                   "a stride, dilation or padding of ", value));
+  }
+  for (size_t i = 0; i < kernel.size(); ++i) {
+    const int d = static_cast<int>(i) + 2;
+    PARAMD_RETURN_IF_ERROR(Require(
+        kernel[i] >= 1 && kernel[i] < kExtentMax && x.dim(d) < kExtentMax && y.dim(d) < kExtentMax,
+        "a kernel of ", kernel[i], " over ", x.ToString()));
+  }
   ConvParams lists;
   const auto* at = params.ints.data() + first;
   lists.strides.assign(at, at + spatial);
@@ -45,6 +60,8 @@ absl::StatusOr<KernelPlan> ConvTranspose(const OpSpec& spec, const NamedParams& 
                                      y.dim(0) == x.dim(0),
                                  "groups do not fit"));
   PARAMD_RETURN_IF_ERROR(SameType(spec, 0, 1));
+  PARAMD_RETURN_IF_ERROR(
+      Require(Out(spec, 0).dtype == In(spec, 0).dtype, "the result has another type"));
   const bool biased = HasIn(spec, 2);
   if (biased) {
     PARAMD_RETURN_IF_ERROR(SameType(spec, 0, 2));

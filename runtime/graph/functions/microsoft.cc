@@ -308,13 +308,6 @@ absl::Status DefineDynamicQuantizeMatMul(FunctionBody& body) {
   return absl::OkStatus();
 }
 
-absl::Status DefineMatMulIntegerToFloat(FunctionBody& body) {
-  const std::string scale = body.Add("Mul", {body.In(2), body.In(3)});
-  body.Output(
-      0, ScaledProduct(body, {body.In(0), body.In(1), body.In(4), body.In(5)}, scale, body.In(6)));
-  return absl::OkStatus();
-}
-
 // The distance of each row of A [M,K] to each of B [N,K]: |a|^2 + |b|^2 - 2ab,
 // which rounding can bring below zero.
 absl::Status DefineCDist(FunctionBody& body) {
@@ -372,7 +365,6 @@ constexpr OwnFunction kMicrosoftRows[] = {
     {kMicrosoftDomain, "QLinearWhere", 1, kAnyVersion, 9, DefineQLinearWhere},
     {kMicrosoftDomain, "QGemm", 1, kAnyVersion, 6, DefineQGemm},
     {kMicrosoftDomain, "DynamicQuantizeMatMul", 1, kAnyVersion, 3, DefineDynamicQuantizeMatMul},
-    {kMicrosoftDomain, "MatMulIntegerToFloat", 1, kAnyVersion, 4, DefineMatMulIntegerToFloat},
     {kMicrosoftDomain, "CDist", 1, kAnyVersion, 2, DefineCDist},
     {kMicrosoftDomain, "QuantizeLinear", 1, kAnyVersion, 2, DefineAsStandard},
     {kMicrosoftDomain, "DequantizeLinear", 1, kAnyVersion, 2, DefineAsStandard},

@@ -1,6 +1,7 @@
 // Numbers of few bits: QuantizeLinear and back, products and convolutions of integers.
 #include <utility>
 
+#include "runtime/backends/quantized_specs.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
 #include "runtime/graph/ops/op_support.h"
@@ -8,8 +9,6 @@
 
 namespace paramd::ops {
 namespace {
-
-bool IsByte(DType dtype) { return dtype == DType::kU8 || dtype == DType::kI8; }
 
 absl::Status RequireByte(const InferContext& context, int i) {
   if (IsByte(InputDType(context, i))) return absl::OkStatus();
@@ -70,6 +69,20 @@ absl::StatusOr<OpRow::Lowered> LowerScaled(const InferContext& context, const Ty
                    {}, {0, 1, 2});
 }
 
+absl::StatusOr<Types> InferDynamicQuantize(const InferContext& context) {
+  if (InputDType(context, 0) != DType::kF32) {
+    return absl::InvalidArgumentError(
+        StrCat("x is ", DTypeName(InputDType(context, 0)), ", expected f32"));
+  }
+  return Types{TensorType(DType::kU8, context.inputs[0].shape),
+               TensorType(DType::kF32, SymbolicShape()), TensorType(DType::kU8, SymbolicShape())};
+}
+
+absl::StatusOr<OpRow::Lowered> LowerDynamicQuantize(const InferContext& context,
+                                                    const Types& outputs) {
+  return MakeNamed(context, outputs, "dynamic_quantize", {}, {}, {0});
+}
+
 // --- Products -----------------------------------------------------------------------
 
 absl::StatusOr<Types> InferProduct(const InferContext& context, int a, int b, DType result) {
@@ -96,6 +109,22 @@ absl::StatusOr<Types> InferMatMulInteger(const InferContext& context) {
 absl::StatusOr<OpRow::Lowered> LowerMatMulInteger(const InferContext& context,
                                                   const Types& outputs) {
   return MakeNamed(context, outputs, "matmul_integer", {}, {}, {0, 1, 2, 3});
+}
+
+// ONNX Runtime's: {a, b, a_scale, b_scale, a_zero?, b_zero?, bias?}.
+absl::StatusOr<Types> InferMatMulIntegerToFloat(const InferContext& context) {
+  for (const int i : {2, 3, 6}) {
+    if (HasInput(context, i) && InputDType(context, i) != DType::kF32) {
+      return absl::UnimplementedError(
+          StrCat("input ", i, " is ", DTypeName(InputDType(context, i)), ", expected f32"));
+    }
+  }
+  return InferProduct(context, 0, 1, DType::kF32);
+}
+
+absl::StatusOr<OpRow::Lowered> LowerMatMulIntegerToFloat(const InferContext& context,
+                                                         const Types& outputs) {
+  return MakeNamed(context, outputs, "matmul_integer_to_float", {}, {}, {0, 1, 2, 3, 4, 5, 6});
 }
 
 absl::StatusOr<Types> InferQLinearMatMul(const InferContext& context) {
@@ -175,6 +204,10 @@ absl::StatusOr<OpRow::Lowered> LowerQLinearConv(const InferContext& context, con
 constexpr OpRow kQuantizedOps[] = {
     {"", "QuantizeLinear", 10, kOpsetMax, 2, 3, 1, InferQuantize, LowerScaled},
     {"", "DequantizeLinear", 10, kOpsetMax, 2, 3, 1, InferDequantize, LowerScaled},
+    {"", "DynamicQuantizeLinear", 11, kOpsetMax, 1, 1, 3, InferDynamicQuantize,
+     LowerDynamicQuantize},
+    {"com.microsoft", "MatMulIntegerToFloat", 1, kOpsetMax, 4, 7, 1, InferMatMulIntegerToFloat,
+     LowerMatMulIntegerToFloat},
     {"", "MatMulInteger", 10, kOpsetMax, 2, 4, 1, InferMatMulInteger, LowerMatMulInteger},
     {"", "QLinearMatMul", 10, kOpsetMax, 8, 8, 1, InferQLinearMatMul, LowerQLinearMatMul},
     {"", "ConvInteger", 10, kOpsetMax, 2, 4, 1, InferConvInteger, LowerConvInteger},
