@@ -57,6 +57,21 @@ absl::Status WithCodec(DType dtype, const Body& body) {
   }
 }
 
+// The same for what a float is made of: 8 bits and i32 too.
+template <typename Body>
+absl::Status WithNumberCodec(DType dtype, const Body& body) {
+  switch (dtype) {
+    case DType::kI8:
+      return body(Codec<int8_t>{});
+    case DType::kU8:
+      return body(Codec<uint8_t>{});
+    case DType::kI32:
+      return body(Codec<int32_t>{});
+    default:
+      return WithCodec(dtype, body);
+  }
+}
+
 absl::Status Expect(bool good, std::string_view what) {
   return good ? absl::OkStatus() : absl::InvalidArgumentError(StrCat("expected ", what));
 }
@@ -177,9 +192,43 @@ absl::Status Cast(Parents parents, Args, const MutableTensorView& result) {
   const TensorView& x = parents[0];
   PARAMD_RETURN_IF_ERROR(Expect(x.shape == result.shape, "the same shape"));
   const int64_t elements = x.shape.elements();
-  return WithCodec(x.dtype, [&](auto from) {
+  return WithNumberCodec(x.dtype, [&](auto from) {
     return WithCodec(result.dtype, [&](auto to) {
       for (int64_t i = 0; i < elements; ++i) to.Store(result.data, i, from.Load(x.data, i));
+      return absl::OkStatus();
+    });
+  });
+}
+
+absl::Status Dequantize(Parents parents, Args args, const MutableTensorView& result) {
+  const TensorView& x = parents[0];
+  PARAMD_RETURN_IF_ERROR(Expect(x.shape == result.shape, "the same shape"));
+  PARAMD_ASSIGN_OR_RETURN(const int axis, AxisOf(args[0], x.shape));
+  const int64_t n = x.shape.dim(axis);
+  PARAMD_ASSIGN_OR_RETURN(const std::vector<double> scale, VectorOf(parents[1], n));
+  std::vector<double> zero(static_cast<size_t>(n), 0);
+  if (parents.size() > 2) {
+    const int64_t zeros = parents[2].shape.elements();
+    PARAMD_RETURN_IF_ERROR(Expect(parents[2].dtype == x.dtype && (zeros == n || zeros == 1),
+                                  "zero points of x's type, one or one a scale"));
+    PARAMD_RETURN_IF_ERROR(WithNumberCodec(x.dtype, [&](auto codec) {
+      for (int64_t i = 0; i < n; ++i) {
+        zero[static_cast<size_t>(i)] = codec.Load(parents[2].data, zeros == 1 ? 0 : i);
+      }
+      return absl::OkStatus();
+    }));
+  }
+  int64_t inner = 1;
+  for (int i = axis + 1; i < x.shape.rank(); ++i) inner *= x.shape.dim(i);
+  const int64_t elements = x.shape.elements();
+  return WithNumberCodec(x.dtype, [&](auto from) {
+    return WithCodec(result.dtype, [&](auto to) {
+      for (int64_t start = 0, block = 0; start < elements; start += inner, ++block) {
+        const auto at = static_cast<size_t>(block % n);
+        for (int64_t i = start; i < start + inner; ++i) {
+          to.Store(result.data, i, (from.Load(x.data, i) - zero[at]) * scale[at]);
+        }
+      }
       return absl::OkStatus();
     });
   });
@@ -237,6 +286,7 @@ constexpr DerivationRow kRows[] = {
     {"copy/1", 1, 1, 0, Copy},
     {"transpose/1", 1, 1, 0, Transpose},
     {"cast/1", 1, 1, 0, Cast},
+    {"dequantize/1", 2, 3, 1, Dequantize},
     {"scale-axis/1", 2, 2, 1, ScaleAxisRow},
     {"add-vector/1", 2, 2, 2, AddVector},
     {"bn-weight/1", 3, 3, 2, BnWeight},

@@ -7,7 +7,8 @@
 //   fill/1          -                                           value
 //   copy/1          x (another shape, as many elements)         -
 //   transpose/1     x                                           perm...
-//   cast/1          x (float to float)                          -
+//   cast/1          x (float, i8 or u8, to float)               -
+//   dequantize/1    x (8 bits or i32), scale [n or 1], zero?    axis
 //   scale-axis/1    x, scale [n]                                axis
 //   add-vector/1    a [n or 1], b [n or 1]                      factor of a, factor of b
 //   bn-weight/1     w, scale [n], variance [n]                  epsilon, axis

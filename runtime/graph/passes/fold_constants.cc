@@ -1,3 +1,4 @@
+#include <optional>
 #include <utility>
 
 #include "runtime/base/status_macros.h"
@@ -34,13 +35,12 @@ std::optional<Derivation> MoveOf(const Graph& graph, const Node& node, const Con
                      Is(node, "Unsqueeze") || Is(node, "Identity") || Is(node, "Dropout");
   const std::vector<ConstantId> parents{graph.value(node.inputs[0]).constant};
   if (moves && x.dtype != DType::kString) return Derivation{"copy/1", parents, {}};
-  const auto derivable = [](DType dtype) {
+  const auto is_float = [](DType dtype) {
     return dtype == DType::kF32 || dtype == DType::kF64 || dtype == DType::kF16 ||
            dtype == DType::kBF16;
   };
-  if (Is(node, "Cast") && derivable(x.dtype) && derivable(result)) {
-    return Derivation{"cast/1", parents, {}};
-  }
+  const bool is_number = is_float(x.dtype) || x.dtype == DType::kI8 || x.dtype == DType::kU8;
+  if (Is(node, "Cast") && is_number && is_float(result)) return Derivation{"cast/1", parents, {}};
   if (Is(node, "Transpose") && DTypeBits(x.dtype) >= 8) {
     const auto params = ParamsOf(graph, node);
     const auto* transpose = params.ok() ? std::get_if<TransposeParams>(&*params) : nullptr;
@@ -48,6 +48,55 @@ std::optional<Derivation> MoveOf(const Graph& graph, const Node& node, const Con
     return Derivation{"transpose/1", parents, {transpose->perm.begin(), transpose->perm.end()}};
   }
   return std::nullopt;
+}
+
+// The axis along which `values` holds one element for each index of a tensor of
+// this shape; 0 for a single element; nothing for other broadcasting.
+std::optional<int> AxisOf(const Shape& values, const Shape& shape) {
+  if (shape.rank() == 0) return std::nullopt;
+  if (values.elements() == 1) return 0;
+  for (int axis = 0; axis < shape.rank(); ++axis) {
+    if (IsPerAxis(values, axis, shape.rank(), shape.dim(axis))) return axis;
+  }
+  return std::nullopt;
+}
+
+// Weights that a file keeps in 8 bits: DequantizeLinear, or a Mul by scales
+// after a Cast. Left to run, they would be widened for every request.
+std::optional<Derivation> ScalingOf(const Graph& graph, const Node& node, const Shape& result,
+                                    DType dtype) {
+  std::vector<ConstantId> parents;
+  for (const ValueId id : node.inputs) {
+    if (id == kNone) continue;
+    if (ConstantOf(graph, id) == nullptr) return std::nullopt;
+    parents.push_back(graph.value(id).constant);
+  }
+  const auto constant = [&](size_t i) -> const Constant& { return graph.constant(parents[i]); };
+  if (dtype != DType::kF32 || parents.size() < 2) return std::nullopt;
+  if (Is(node, "Mul") && node.post_ops.empty()) {
+    if (constant(0).shape != result) std::swap(parents[0], parents[1]);
+    if (constant(0).shape != result || constant(0).dtype != dtype || constant(1).dtype != dtype) {
+      return std::nullopt;
+    }
+    const std::optional<int> axis = AxisOf(constant(1).shape, result);
+    if (!axis.has_value()) return std::nullopt;
+    return Derivation{"scale-axis/1", parents, {static_cast<double>(*axis)}};
+  }
+  if (!Is(node, "DequantizeLinear") || node.GetInt("block_size", 0) != 0 || result.rank() == 0) {
+    return std::nullopt;
+  }
+  const DType x = constant(0).dtype;
+  if (x != DType::kI8 && x != DType::kU8 && x != DType::kI32) return std::nullopt;
+  int64_t axis = 0;
+  if (constant(1).shape.elements() != 1) {
+    axis = node.GetInt("axis", 1);
+    if (axis < 0) axis += result.rank();
+    if (axis < 0 || axis >= result.rank() ||
+        constant(1).shape.elements() != result.dim(static_cast<int>(axis))) {
+      return std::nullopt;
+    }
+  }
+  return Derivation{"dequantize/1", parents, {static_cast<double>(axis)}};
 }
 
 bool TryMove(Graph& graph, NodeId id) {
@@ -60,11 +109,12 @@ bool TryMove(Graph& graph, NodeId id) {
       type.shape.has_value() ? ToConcrete(*type.shape) : std::nullopt;
   if (!shape.has_value()) return false;
   std::optional<Derivation> move = MoveOf(graph, node, *x, type.dtype);
+  if (!move.has_value()) move = ScalingOf(graph, node, *shape, type.dtype);
   if (!move.has_value()) return false;
   Constant constant;
   constant.dtype = type.dtype;
   constant.shape = *shape;
-  constant.role = x->role;
+  constant.role = RoleOf(graph, node);
   constant.source = *std::move(move);
   BecomeConstant(graph, id, 0, std::move(constant));
   graph.node(id).dead = true;

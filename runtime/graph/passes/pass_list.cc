@@ -9,12 +9,13 @@
 namespace paramd {
 namespace {
 
-// Constants first, for the others look at them; transposes out of the way before
-// what they may stand between; operators that are written out before their parts
-// go into others; a bias before the batch-norm that follows it and after the
-// scale that it follows; activations once more after residuals, for a chain that
-// only then has one reader.
+// 8-bit products before their weights are widened; constants next, for the others
+// look at them; transposes out of the way before what they may stand between;
+// operators that are written out before their parts go into others; a bias before
+// the batch-norm that follows it and after the scale that it follows; activations
+// once more after residuals, for a chain that only then has one reader.
 constexpr Pass kPasses[] = {
+    {"fuse-qdq", FuseQdq},
     {"fold-constants", FoldConstants},
     {"remove-identities", RemoveIdentities},
     {"name-dimensions", NameDimensions},

@@ -8,8 +8,12 @@
 
 namespace paramd {
 
+// Conv and MatMul between DequantizeLinear and QuantizeLinear become QLinearConv
+// and QLinearMatMul. Before constants are folded: the weights stay 8 bits.
+absl::StatusOr<int> FuseQdq(Graph& graph, const PassOptions& options);
 // Nodes whose results are known become constants; Transpose, Reshape and their
-// like of a checkpoint's tensor become derived constants.
+// like of a checkpoint's tensor, and weights that are widened from 8 bits, become
+// derived constants.
 absl::StatusOr<int> FoldConstants(Graph& graph, const PassOptions& options);
 // Nodes that hand on their input unchanged go: Identity, Dropout, a Reshape to
 // the same shape, a Cast to the same type, ...

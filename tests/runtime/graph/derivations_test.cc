@@ -58,6 +58,24 @@ TEST(Derivations, WorkInTheTypeOfTheParameters) {
   EXPECT_THAT(widened.view().as<double>(), ElementsAre(1, 2));
 }
 
+TEST(Derivations, BytesAreWidened) {
+  const std::vector<int8_t> bytes{-128, 1, 127, 4, 5, -6};
+  const Tensor x = Tensor::Of<int8_t>(DType::kI8, Shape{2, 3}, bytes);
+  Tensor y(DType::kF32, Shape{2, 3});
+  ASSERT_OK(Derive("cast/1", {x.view()}, {}, y.view()));
+  EXPECT_THAT(y.view().as<float>(), ElementsAre(-128, 1, 127, 4, 5, -6));
+  const Tensor scale = F32(Shape{3}, {1, 2, 0.5f});
+  const Tensor zero = Tensor::Of<int8_t>(DType::kI8, Shape{3}, std::vector<int8_t>{0, 1, -1});
+  ASSERT_OK(Derive("dequantize/1", {x.view(), scale.view(), zero.view()}, {1}, y.view()));
+  EXPECT_THAT(y.view().as<float>(), ElementsAre(-128, 0, 64, 4, 8, -2.5f));
+  const Tensor one = F32(Shape{}, {0.5f});
+  ASSERT_OK(Derive("dequantize/1", {x.view(), one.view()}, {0}, y.view()));
+  EXPECT_THAT(y.view().as<float>(), ElementsAre(-64, 0.5f, 63.5f, 2, 2.5f, -3));
+  EXPECT_FALSE(Derive("dequantize/1", {x.view(), scale.view()}, {0}, y.view()).ok());
+  EXPECT_FALSE(Derive("dequantize/1", {x.view(), scale.view()}, {2}, y.view()).ok());
+  EXPECT_FALSE(Derive("dequantize/1", {x.view(), scale.view(), scale.view()}, {1}, y.view()).ok());
+}
+
 TEST(Derivations, RefuseWhatDoesNotFit) {
   const Tensor x = F32(Shape{2, 3}, {1, 2, 3, 4, 5, 6}), two = F32(Shape{2}, {1, 2});
   Tensor y(DType::kF32, Shape{2, 3}), i(DType::kI64, Shape{2, 3});

@@ -10,6 +10,98 @@ namespace {
 using ::testing::HasSubstr;
 using Ints = std::vector<int64_t>;
 
+constexpr int32_t kOnnxU8 = 2, kOnnxI8 = 3, kOnnxI32 = 6;
+
+std::string RawBytes(int64_t count, uint32_t seed) {
+  std::string raw;
+  for (int64_t i = 0; i < count; ++i) {
+    seed = seed * 1664525u + 1013904223u;
+    raw += static_cast<char>(seed >> 24);
+  }
+  return raw;
+}
+
+// x -> 8 bits -> Conv of 8-bit weights, and with a bias of 32 bits -> Relu? -> 8 bits.
+// Scales are powers of two, so that both ways round alike.
+std::string QdqConv(bool relu, float bias_scale, std::string_view y_zero) {
+  OnnxBuilder builder;
+  builder.Input("x", DType::kF32, {"N", "3", "6", "6"})
+      .Floats("sx", {}, {0.125f})
+      .RawTensor("zx", kOnnxU8, {}, std::string(1, 100))
+      .RawTensor("w", kOnnxI8, {4, 3, 3, 3}, RawBytes(4 * 27, 5))
+      .Floats("sw", {4}, {0.25f, 0.5f, 0.125f, 0.25f})
+      .RawTensor("zw", kOnnxI8, {4}, std::string(4, 0))
+      .RawTensor("b", kOnnxI32, {4}, std::string({9, 0, 0, 0, 3, 0, 0, 0, 5, 1, 0, 0, 7, 0, 0, 0}))
+      .Floats("sb", {4},
+              {bias_scale * 0.25f, bias_scale * 0.5f, bias_scale * 0.125f, bias_scale * 0.25f})
+      .Floats("sy", {}, {2})
+      .RawTensor("zy", kOnnxU8, {}, y_zero)
+      .Node("QuantizeLinear", {"x", "sx", "zx"}, {"xq"})
+      .Node("DequantizeLinear", {"xq", "sx", "zx"}, {"xd"})
+      .Node("DequantizeLinear", {"w", "sw", "zw"}, {"wd"}, {{"axis", int64_t{0}}})
+      .Node("DequantizeLinear", {"b", "sb"}, {"bd"}, {{"axis", int64_t{0}}})
+      .Node("Conv", {"xd", "wd", "bd"}, {"c"}, {{"pads", Ints{1, 1, 1, 1}}});
+  if (relu) builder.Node("Relu", {"c"}, {"r"});
+  builder.Node("QuantizeLinear", {relu ? "r" : "c", "sy", "zy"}, {"yq"})
+      .Node("DequantizeLinear", {"yq", "sy", "zy"}, {"y"})
+      .Output("y");
+  return builder.Build();
+}
+
+TEST(FuseQdq, ConvolutionsBetweenBytesAreOfBytes) {
+  const std::vector<Shape> shapes{Shape{2, 3, 6, 6}};
+  const PassOutcome plain = RunOne(QdqConv(false, 0.125f, "\x40"), "fuse-qdq", shapes);
+  EXPECT_EQ(plain.changes, 1);
+  EXPECT_THAT(plain.text, HasSubstr("QLinearConv"));
+  EXPECT_THAT(plain.text, testing::Not(HasSubstr(" Conv")));
+  const PassOutcome relu = RunOne(QdqConv(true, 0.125f, std::string(1, 0)), "fuse-qdq", shapes);
+  EXPECT_EQ(relu.changes, 1);
+  EXPECT_THAT(relu.text, testing::Not(HasSubstr("Relu")));
+  // A Relu before a zero point that is not the lowest, a bias of other steps.
+  EXPECT_EQ(RunOne(QdqConv(true, 0.125f, "\x40"), "fuse-qdq", shapes).changes, 0);
+  EXPECT_EQ(RunOne(QdqConv(false, 0.25f, "\x40"), "fuse-qdq", shapes).changes, 0);
+}
+
+TEST(FuseQdq, ProductsBetweenBytesAreOfBytes) {
+  const PassOutcome outcome = RunOne(OnnxBuilder()
+                                         .Input("x", DType::kF32, {"N", "8"})
+                                         .Floats("s", {}, {0.125f})
+                                         .Floats("sy", {}, {4})
+                                         .RawTensor("w", kOnnxI8, {8, 5}, RawBytes(40, 6))
+                                         .Node("QuantizeLinear", {"x", "s"}, {"xq"})
+                                         .Node("DequantizeLinear", {"xq", "s"}, {"xd"})
+                                         .Node("DequantizeLinear", {"w", "s"}, {"wd"})
+                                         .Node("MatMul", {"xd", "wd"}, {"c"})
+                                         .Node("QuantizeLinear", {"c", "sy"}, {"yq"})
+                                         .Node("DequantizeLinear", {"yq", "sy"}, {"y"})
+                                         .Output("y")
+                                         .Build(),
+                                     "fuse-qdq", {Shape{3, 8}});
+  EXPECT_EQ(outcome.changes, 1);
+  EXPECT_THAT(outcome.text, HasSubstr("QLinearMatMul"));
+}
+
+// 8-bit weights that are widened: once, when they are loaded.
+TEST(FoldConstants, WidensWeightsWhenTheyAreLoaded) {
+  OnnxBuilder builder;
+  builder.Input("x", DType::kF32, {"N", "64"})
+      .RawTensor("wq", kOnnxI8, {64, 48}, RawBytes(64 * 48, 7))
+      .RandomFloats("s", {1, 48}, 8)
+      .RandomFloats("s2", {48}, 9)
+      .RawTensor("z", kOnnxI8, {48}, RawBytes(48, 10))
+      .Node("Cast", {"wq"}, {"wf"}, {{"to", int64_t{1}}})
+      .Node("Mul", {"s", "wf"}, {"w"})
+      .Node("DequantizeLinear", {"wq", "s2", "z"}, {"v"}, {{"axis", int64_t{-1}}})
+      .Node("MatMul", {"x", "w"}, {"a"})
+      .Node("MatMul", {"x", "v"}, {"b"})
+      .Node("Add", {"a", "b"}, {"y"})
+      .Output("y");
+  const PassOutcome outcome = RunOne(builder.Build(), "fold-constants", {Shape{3, 64}});
+  EXPECT_EQ(outcome.changes, 3);
+  EXPECT_THAT(outcome.text, testing::Not(HasSubstr("Cast")));
+  EXPECT_THAT(outcome.text, testing::Not(HasSubstr("Dequantize")));
+}
+
 TEST(FoldConstants, ComputesWhatNodesMakeOfConstants) {
   const PassOutcome outcome = RunOne(OnnxBuilder()
                                          .Input("x", DType::kF32, {"N", "2"})
