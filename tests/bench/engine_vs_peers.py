@@ -34,8 +34,8 @@ def model_path(name):
 
 
 def serve_peer(engine, model, input_path, output_path, precision, threads):
-    """What engine_bench does, for a peer: the same lines on standard output and input."""
-    array = np.load(input_path)
+    """What engine_bench does, for a peer: the same lines on standard output and input. Inputs: files, with commas."""
+    arrays = [np.load(path) for path in input_path.split(",")]
 
     def resident():
         return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * 4096
@@ -49,7 +49,7 @@ def serve_peer(engine, model, input_path, output_path, precision, threads):
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         load = time.perf_counter() - begin
-        feed = {session.get_inputs()[0].name: array}
+        feed = {node.name: array for node, array in zip(session.get_inputs(), arrays)}
 
         def answer():
             return session.run(None, feed)[0]
@@ -59,7 +59,7 @@ def serve_peer(engine, model, input_path, output_path, precision, threads):
         before, begin = resident(), time.perf_counter()
         core = openvino.Core()
         graph = core.read_model(model)
-        graph.reshape({graph.input(0): array.shape})
+        graph.reshape({graph.input(i): array.shape for i, array in enumerate(arrays)})
         compiled = core.compile_model(
             graph,
             "CPU",
@@ -72,8 +72,9 @@ def serve_peer(engine, model, input_path, output_path, precision, threads):
         )
         load = time.perf_counter() - begin
         request = compiled.create_infer_request()
-        given = openvino.Tensor(array, shared_memory=True)
-        request.set_input_tensor(given)
+        given = [openvino.Tensor(array, shared_memory=True) for array in arrays]
+        for i, tensor in enumerate(given):
+            request.set_input_tensor(i, tensor)
 
         def answer():
             request.infer()
