@@ -235,7 +235,7 @@ double Share(const Row& row, const Profile& profile) {
   return profile.nodes_seconds > 0 ? 100 * row.seconds / profile.nodes_seconds : 0;
 }
 
-void PrintTable(const Profile& profile, const ProfileOptions& options) {
+void PrintProfileTable(const Profile& profile, const ProfileOptions& options) {
   TextTable table({options.nodes ? "NODE" : "OPERATOR", "TYPE", "BACKEND", "IMPLEMENTATION",
                    "CALLS>", "TIME>", "SHARE>"});
   for (const Row& row : profile.rows) {
@@ -254,7 +254,7 @@ void PrintTable(const Profile& profile, const ProfileOptions& options) {
               profile.run_seconds * 1e6);
 }
 
-void PrintJson(const Profile& profile, const ProfileOptions& options) {
+void PrintProfileJson(const Profile& profile, const ProfileOptions& options) {
   nlohmann::ordered_json object = {{"model", options.path},
                                    {"precision", options.precision},
                                    {"threads", options.threads},
@@ -276,7 +276,8 @@ void PrintJson(const Profile& profile, const ProfileOptions& options) {
 
 absl::Status Run(const GlobalOptions& options, const ProfileOptions& profile_options) {
   PARAMD_ASSIGN_OR_RETURN(const Profile profile, Measure(profile_options));
-  options.json ? PrintJson(profile, profile_options) : PrintTable(profile, profile_options);
+  options.json ? PrintProfileJson(profile, profile_options)
+               : PrintProfileTable(profile, profile_options);
   return absl::OkStatus();
 }
 

@@ -14,7 +14,7 @@ namespace {
 
 using dnnl::memory;
 
-constexpr std::string_view kTag = "int8-1\n";
+constexpr std::string_view kInt8Tag = "int8-1\n";
 constexpr uint64_t kSumsAlignment = 64;
 
 // Where the columns' sums begin.
@@ -75,14 +75,14 @@ absl::Status TakePrimitive(const typename Primitive::primitive_desc& desc, Int8P
 
 PackedLayout EncodeInt8Layout(const memory::desc& weights, int64_t columns) {
   PackedLayout layout = EncodePackedLayout(weights);
-  layout.descriptor.insert(0, kTag);
+  layout.descriptor.insert(0, kInt8Tag);
   layout.bytes = SumsOffset(weights) + static_cast<uint64_t>(columns) * sizeof(int32_t);
   return layout;
 }
 
 absl::StatusOr<memory::desc> DecodeInt8Layout(const PackedLayout& layout, const Dims& dims,
                                               int64_t columns) {
-  if (!layout.descriptor.starts_with(kTag)) {
+  if (!layout.descriptor.starts_with(kInt8Tag)) {
     return absl::UnimplementedError("the weights were not packed as 8-bit numbers");
   }
   const uint64_t sums_bytes = static_cast<uint64_t>(columns) * sizeof(int32_t);
@@ -90,7 +90,7 @@ absl::StatusOr<memory::desc> DecodeInt8Layout(const PackedLayout& layout, const 
     return absl::InvalidArgumentError("a packed layout without room for its columns' sums");
   }
   PackedLayout inner;
-  inner.descriptor = layout.descriptor.substr(kTag.size());
+  inner.descriptor = layout.descriptor.substr(kInt8Tag.size());
   // The descriptor's own size is known only to it: any that ends where the sums begin.
   for (uint64_t gap = 0; gap < kSumsAlignment && gap <= layout.bytes - sums_bytes; ++gap) {
     inner.bytes = layout.bytes - sums_bytes - gap;
