@@ -16,6 +16,7 @@ import csv
 import os
 import pathlib
 import re
+import socket
 import statistics
 import subprocess
 import sys
@@ -59,7 +60,7 @@ class Load:
         return ("--collect-metrics", "--metrics-url", f"{self.metrics[address]}/metrics", "--metrics-interval", "500")
 
     def measure(self, address, model, concurrency, shared_memory):
-        """(requests a second, 99th percentile in microseconds)"""
+        """(requests a second, 99th percentile in microseconds); None where perf_analyzer found no stable answer"""
         with tempfile.NamedTemporaryFile(suffix=".csv") as report:
             command = [
                 *(self.program, "-m", model, "-u", address, "-i", "grpc", "--concurrency-range", str(concurrency)),
@@ -74,9 +75,31 @@ class Load:
             said = done.stdout + done.stderr
             self.warnings |= {line for line in said.splitlines() if "warning" in line.lower()}
             if done.returncode:
-                raise SystemExit(f"perf_analyzer failed on {model} at {address}:\n{said}")
+                print(f"perf_analyzer failed on {model} at {address}:\n{said}", file=sys.stderr)
+                return None
             row = next(csv.DictReader(open(report.name, encoding="utf-8")))
         return float(row["Inferences/Second"]), float(row["p99 latency"])
+
+
+def answers(address):
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        print(f"{address} does not answer and is skipped: {error}")
+        return False
+    return True
+
+
+def summary(rounds, number):
+    """What is printed of one server: of all rounds in which it, and paramd, gave a number."""
+    good = [r for r in rounds if r[number] and r[0]]
+    if not good:
+        return " not measured"
+    text = f" {statistics.median(r[number][0] for r in good):.0f} ({statistics.median(r[number][1] for r in good):.0f})"
+    if number:
+        text += f", {statistics.median(r[0][0] / r[number][0] for r in good):.2f}x"
+    return text
 
 
 def main():
@@ -103,7 +126,7 @@ def main():
     print(f"{processor()}, {os.cpu_count()} cores, {commit()}, {options.rounds} rounds of {options.seconds} s")
     print("model, concurrency, tensors: paramd's requests a second (p99 us) | each peer's, paramd / peer")
     with ParamdProcess(options.repository, "--allow-client-shm") as daemon:
-        addresses = [daemon.grpc, *options.peer]
+        addresses = [daemon.grpc, *(peer for peer in options.peer if answers(peer))]
         if options.collect_metrics:
             load.metrics[daemon.grpc] = daemon.metrics
         for model in models:
@@ -111,13 +134,7 @@ def main():
                 for concurrency in options.concurrency:
                     rounds = [[load.measure(a, model, concurrency, shared_memory) for a in addresses] for _ in range(options.rounds)]
                     line = f"{model}, {concurrency}, {'shared memory' if shared_memory else 'message'}:"
-                    for number in range(len(addresses)):
-                        rate = statistics.median(r[number][0] for r in rounds)
-                        p99 = statistics.median(r[number][1] for r in rounds)
-                        line += f"{' |' if number else ''} {rate:.0f} ({p99:.0f})"
-                        if number:
-                            line += f", {statistics.median(r[0][0] / r[number][0] for r in rounds):.2f}x"
-                    print(line, flush=True)
+                    print(line + " |".join(summary(rounds, number) for number in range(len(addresses))), flush=True)
     for warning in sorted(load.warnings):
         print("perf_analyzer:", warning)
 
