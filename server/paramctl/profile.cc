@@ -31,7 +31,6 @@
 namespace paramd {
 namespace {
 
-constexpr uint64_t kArenaAddressBytes = uint64_t{64} << 30;
 constexpr uint64_t kStoreBytes = uint64_t{64} << 30;
 
 struct ProfileOptions {

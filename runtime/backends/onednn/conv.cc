@@ -107,11 +107,7 @@ absl::StatusOr<PrimitivePlan> PlanConv(const OpSpec& spec, const ConvParams& con
   plan.AddInput(DNNL_ARG_SRC, 0, x_desc);
   plan.AddInput(DNNL_ARG_WEIGHTS, 1, desc.weights_desc());
   plan.AddOutput(y_desc);
-  plan.packed.push_back({.index = 1,
-                         .shape = w.shape,
-                         .desc = desc.weights_desc(),
-                         .source_strides = DenseStrides(w_dims),
-                         .layout = EncodePackedLayout(desc.weights_desc())});
+  plan.PackInput(1, w.shape, desc.weights_desc(), DenseStrides(w_dims));
   return plan;
 }
 

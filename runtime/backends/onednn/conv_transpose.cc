@@ -113,11 +113,7 @@ absl::StatusOr<PrimitivePlan> PlanConvTranspose(const OpSpec& spec, const NamedP
   plan.AddInput(DNNL_ARG_SRC, 0, x_desc);
   plan.AddInput(DNNL_ARG_WEIGHTS, 1, desc.weights_desc());
   plan.AddOutput(y_desc);
-  plan.packed.push_back({.index = 1,
-                         .shape = w.shape,
-                         .desc = desc.weights_desc(),
-                         .source_strides = w_strides,
-                         .layout = EncodePackedLayout(desc.weights_desc())});
+  plan.PackInput(1, w.shape, desc.weights_desc(), w_strides);
   return plan;
 }
 

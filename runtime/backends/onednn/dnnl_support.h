@@ -48,6 +48,12 @@ auto WithoutThrowing(Body&& body) -> decltype(body()) {
   }
 }
 
+// What lies side by side in scratch and in packed parameters begins on a cache line.
+inline uint64_t AlignedBytes(uint64_t bytes) {
+  constexpr uint64_t kLine = 64;
+  return (bytes + kLine - 1) / kLine * kLine;
+}
+
 // f32 and bf16, or Unimplemented.
 absl::StatusOr<dnnl::memory::data_type> FloatType(DType dtype);
 // Every type whose bytes oneDNN can copy: the floats, i32, i8, u8, bool.

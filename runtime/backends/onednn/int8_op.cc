@@ -29,11 +29,10 @@ bool NeedsSource(const Int8Plan& plan) {
 }
 
 Scratch LayOut(const Int8Plan& plan) {
-  constexpr uint64_t kAlignment = 64;
   Scratch scratch;
   const auto take = [&](uint64_t bytes) {
     const uint64_t at = scratch.bytes;
-    scratch.bytes += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    scratch.bytes += AlignedBytes(bytes);
     return at;
   };
   const auto columns = static_cast<uint64_t>(plan.columns);

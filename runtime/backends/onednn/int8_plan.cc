@@ -15,11 +15,11 @@ namespace {
 using dnnl::memory;
 
 constexpr std::string_view kInt8Tag = "int8-1\n";
-constexpr uint64_t kSumsAlignment = 64;
 
-// Where the columns' sums begin.
-uint64_t SumsOffset(const memory::desc& weights) {
-  return (weights.get_size() + kSumsAlignment - 1) / kSumsAlignment * kSumsAlignment;
+// Where the columns' sums begin, and where they end.
+uint64_t SumsOffset(const memory::desc& weights) { return AlignedBytes(weights.get_size()); }
+uint64_t PackedBytes(const memory::desc& weights, int64_t columns) {
+  return SumsOffset(weights) + static_cast<uint64_t>(columns) * sizeof(int32_t);
 }
 
 absl::StatusOr<Int8Plan> CommonPlan(const OpSpec& spec, const QuantizedSpec& parsed) {
@@ -74,30 +74,14 @@ absl::Status TakePrimitive(const typename Primitive::primitive_desc& desc, Int8P
 }  // namespace
 
 PackedLayout EncodeInt8Layout(const memory::desc& weights, int64_t columns) {
-  PackedLayout layout = EncodePackedLayout(weights);
-  layout.descriptor.insert(0, kInt8Tag);
-  layout.bytes = SumsOffset(weights) + static_cast<uint64_t>(columns) * sizeof(int32_t);
-  return layout;
+  return EncodeTaggedLayout(kInt8Tag, weights, PackedBytes(weights, columns));
 }
 
 absl::StatusOr<memory::desc> DecodeInt8Layout(const PackedLayout& layout, const Dims& dims,
                                               int64_t columns) {
-  if (!layout.descriptor.starts_with(kInt8Tag)) {
-    return absl::UnimplementedError("the weights were not packed as 8-bit numbers");
-  }
-  const uint64_t sums_bytes = static_cast<uint64_t>(columns) * sizeof(int32_t);
-  if (layout.bytes < sums_bytes) {
-    return absl::InvalidArgumentError("a packed layout without room for its columns' sums");
-  }
-  PackedLayout inner;
-  inner.descriptor = layout.descriptor.substr(kInt8Tag.size());
-  // The descriptor's own size is known only to it: any that ends where the sums begin.
-  for (uint64_t gap = 0; gap < kSumsAlignment && gap <= layout.bytes - sums_bytes; ++gap) {
-    inner.bytes = layout.bytes - sums_bytes - gap;
-    absl::StatusOr<memory::desc> desc = DecodePackedLayout(inner, dims, memory::data_type::s8);
-    if (desc.ok() || !absl::IsInvalidArgument(desc.status())) return desc;
-  }
-  return absl::InvalidArgumentError("the packed layout is of other weights than this op's");
+  return DecodeTaggedLayout(
+      layout, kInt8Tag, dims, memory::data_type::s8,
+      [columns](const memory::desc& desc) { return PackedBytes(desc, columns); });
 }
 
 absl::StatusOr<Int8Plan> PlanInt8MatMul(const OpSpec& spec, const QuantizedSpec& parsed) {

@@ -111,11 +111,7 @@ absl::StatusOr<PrimitivePlan> PlanMatMul2d(const OpSpec& spec, const MatMul2d& m
   if (native_bias) plan.AddInput(DNNL_ARG_BIAS, 2, bias_desc);
   plan.AddOutput(y_desc);
   if (pack) {
-    plan.packed.push_back({.index = 1,
-                           .shape = b.shape,
-                           .desc = desc.weights_desc(),
-                           .source_strides = matmul.weights_strides,
-                           .layout = EncodePackedLayout(desc.weights_desc())});
+    plan.PackInput(1, b.shape, desc.weights_desc(), matmul.weights_strides);
     plan.gemv = GemvFor(spec, matmul, desc.weights_desc());
   }
   return plan;

@@ -45,29 +45,7 @@ std::string CanonicalBlob(dnnl::memory::desc desc) {
 
 std::string Header() { return StrCat(kTag, "\n", Fingerprint(), "\n"); }
 
-}  // namespace
-
-std::string_view Fingerprint() {
-  static const auto* fingerprint = [] {
-    const dnnl_version_t* version = dnnl_version();
-    return new std::string(StrCat("onednn ", version->major, ".", version->minor, ".",
-                                  version->patch, " ", EffectiveIsaName()));
-  }();
-  return *fingerprint;
-}
-
-PackedLayout EncodePackedLayout(const dnnl::memory::desc& desc) {
-  const std::string bytes = CanonicalBlob(desc);
-  const uint64_t checksum = Checksum(bytes);
-  std::string checksum_bytes(kChecksumBytes, '\0');
-  std::memcpy(checksum_bytes.data(), &checksum, kChecksumBytes);
-  return {.descriptor = Header() + checksum_bytes + bytes, .bytes = desc.get_size()};
-}
-
-absl::StatusOr<dnnl::memory::desc> DecodePackedLayout(const PackedLayout& layout,
-                                                      const dnnl::memory::dims& dims,
-                                                      dnnl::memory::data_type type) {
-  const std::string_view text = layout.descriptor;
+absl::StatusOr<dnnl::memory::desc> DecodeDescriptor(std::string_view text) {
   if (!text.starts_with(StrCat(kTag, "\n"))) {
     return absl::UnimplementedError("the weights were packed by another backend");
   }
@@ -93,8 +71,52 @@ absl::StatusOr<dnnl::memory::desc> DecodePackedLayout(const PackedLayout& layout
   if (checksum != Checksum(rest)) {
     return absl::DataLossError("a packed layout's descriptor differs from its checksum");
   }
-  dnnl::memory::desc desc(std::vector<uint8_t>(rest.begin(), rest.end()));
-  if (desc.get_dims() != dims || desc.get_data_type() != type || desc.get_size() != layout.bytes) {
+  return dnnl::memory::desc(std::vector<uint8_t>(rest.begin(), rest.end()));
+}
+
+}  // namespace
+
+std::string_view Fingerprint() {
+  static const auto* fingerprint = [] {
+    const dnnl_version_t* version = dnnl_version();
+    return new std::string(StrCat("onednn ", version->major, ".", version->minor, ".",
+                                  version->patch, " ", EffectiveIsaName()));
+  }();
+  return *fingerprint;
+}
+
+PackedLayout EncodePackedLayout(const dnnl::memory::desc& desc) {
+  const std::string bytes = CanonicalBlob(desc);
+  const uint64_t checksum = Checksum(bytes);
+  std::string checksum_bytes(kChecksumBytes, '\0');
+  std::memcpy(checksum_bytes.data(), &checksum, kChecksumBytes);
+  return {.descriptor = Header() + checksum_bytes + bytes, .bytes = desc.get_size()};
+}
+
+absl::StatusOr<dnnl::memory::desc> DecodePackedLayout(const PackedLayout& layout,
+                                                      const dnnl::memory::dims& dims,
+                                                      dnnl::memory::data_type type) {
+  return DecodeTaggedLayout(layout, "", dims, type,
+                            [](const dnnl::memory::desc& desc) { return desc.get_size(); });
+}
+
+PackedLayout EncodeTaggedLayout(std::string_view tag, const dnnl::memory::desc& desc,
+                                uint64_t bytes) {
+  PackedLayout layout = EncodePackedLayout(desc);
+  layout.descriptor.insert(0, tag);
+  layout.bytes = bytes;
+  return layout;
+}
+
+absl::StatusOr<dnnl::memory::desc> DecodeTaggedLayout(
+    const PackedLayout& layout, std::string_view tag, const dnnl::memory::dims& dims,
+    dnnl::memory::data_type type, absl::FunctionRef<uint64_t(const dnnl::memory::desc&)> bytes_of) {
+  const std::string_view text = layout.descriptor;
+  if (!text.starts_with(tag)) {
+    return absl::UnimplementedError(StrCat("the weights were not packed as ", tag));
+  }
+  PARAMD_ASSIGN_OR_RETURN(const dnnl::memory::desc desc, DecodeDescriptor(text.substr(tag.size())));
+  if (desc.get_dims() != dims || desc.get_data_type() != type || bytes_of(desc) != layout.bytes) {
     return absl::InvalidArgumentError("the packed layout is of other weights than this op's");
   }
   return desc;

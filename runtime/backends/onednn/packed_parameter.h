@@ -12,8 +12,10 @@
 #define PARAMD_RUNTIME_BACKENDS_ONEDNN_PACKED_PARAMETER_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -34,6 +36,14 @@ PackedLayout EncodePackedLayout(const dnnl::memory::desc& desc);
 absl::StatusOr<dnnl::memory::desc> DecodePackedLayout(const PackedLayout& layout,
                                                       const dnnl::memory::dims& dims,
                                                       dnnl::memory::data_type type);
+
+// The same for a parameter that is more than the descriptor says (parts side by side,
+// numbers behind): `tag` says what is packed, `bytes_of` a descriptor how much it is.
+PackedLayout EncodeTaggedLayout(std::string_view tag, const dnnl::memory::desc& desc,
+                                uint64_t bytes);
+absl::StatusOr<dnnl::memory::desc> DecodeTaggedLayout(
+    const PackedLayout& layout, std::string_view tag, const dnnl::memory::dims& dims,
+    dnnl::memory::data_type type, absl::FunctionRef<uint64_t(const dnnl::memory::desc&)> bytes_of);
 
 // How parameter `index` of a spec is packed. The plain bytes are dims in
 // `source_strides` (so that transposed weights need no copy of their own).

@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "oneapi/dnnl/dnnl.hpp"
@@ -48,6 +49,11 @@ struct PrimitivePlan {
 
   void AddInput(int dnnl_arg, int index, const dnnl::memory::desc& desc) {
     args.push_back({dnnl_arg, PrimitiveArg::Source::kInput, index, desc});
+  }
+  // Input `index` of the spec is packed as `desc` from plain bytes in `strides`.
+  void PackInput(int index, const Shape& shape, const dnnl::memory::desc& desc,
+                 dnnl::memory::dims strides) {
+    packed.push_back({index, shape, desc, std::move(strides), EncodePackedLayout(desc)});
   }
   void AddOutput(const dnnl::memory::desc& desc) {
     args.push_back({DNNL_ARG_DST, PrimitiveArg::Source::kOutput, 0, desc});

@@ -24,11 +24,6 @@ using dnnl::memory;
 // Of the spec.
 constexpr int kX = 0, kW = 1, kR = 2, kBias = 3, kInitialH = 5, kInitialC = 6;
 constexpr std::string_view kWeightsTag = "recurrent-1\n";
-constexpr uint64_t kPartAlignment = 64;
-
-uint64_t Aligned(uint64_t bytes) {
-  return (bytes + kPartAlignment - 1) / kPartAlignment * kPartAlignment;
-}
 
 // ONNX's gates in oneDNN's order: LSTM's i, o, f, c are i, f, c, o there; GRU's
 // and RNN's are the same.
@@ -100,35 +95,27 @@ struct RecurrentPlan {
   int threads = 1;
 
   uint64_t y_bytes() const { return rec.y ? 0 : y.get_size(); }
-  uint64_t state_bytes() const { return Aligned(last.get_size()); }
+  uint64_t state_bytes() const { return AlignedBytes(last.get_size()); }
   bool is_lstm() const { return rec.gates == 4; }
 };
+
+// A part for each direction.
+uint64_t PartsBytes(const memory::desc& desc, int64_t directions) {
+  return AlignedBytes(desc.get_size()) * static_cast<uint64_t>(directions);
+}
 
 absl::StatusOr<memory::desc> GateWeightsDesc(const Operand& operand, const Dims& dims,
                                              int64_t directions) {
   if (operand.packed.plain()) {
     return memory::desc(dims, memory::data_type::f32, memory::format_tag::any);
   }
-  PackedLayout inner;
-  if (!operand.packed.descriptor.starts_with(kWeightsTag)) {
-    return absl::UnimplementedError("the weights were not packed for a recurrent operation");
-  }
-  inner.descriptor = operand.packed.descriptor.substr(kWeightsTag.size());
-  // Rounded up to the alignment when it was packed.
-  const uint64_t each = operand.packed.bytes / static_cast<uint64_t>(directions);
-  for (uint64_t gap = 0; gap < kPartAlignment && gap <= each; ++gap) {
-    inner.bytes = each - gap;
-    absl::StatusOr<memory::desc> desc = DecodePackedLayout(inner, dims, memory::data_type::f32);
-    if (desc.ok() || !absl::IsInvalidArgument(desc.status())) return desc;
-  }
-  return absl::InvalidArgumentError("the packed layout is of other weights than this op's");
+  return DecodeTaggedLayout(
+      operand.packed, kWeightsTag, dims, memory::data_type::f32,
+      [directions](const memory::desc& desc) { return PartsBytes(desc, directions); });
 }
 
 PackedLayout WeightsLayout(const memory::desc& desc, int64_t directions) {
-  PackedLayout layout = EncodePackedLayout(desc);
-  layout.descriptor.insert(0, kWeightsTag);
-  layout.bytes = Aligned(desc.get_size()) * static_cast<uint64_t>(directions);
-  return layout;
+  return EncodeTaggedLayout(kWeightsTag, desc, PartsBytes(desc, directions));
 }
 
 template <typename Primitive>
@@ -229,7 +216,7 @@ class RecurrentOp final : public CompiledOp {
   Layout output_layout(int) const override { return Layout::kPlain; }
   // Results that nobody wants still need a place: y, h and c.
   uint64_t scratch_bytes() const override {
-    return Aligned(plan_.scratchpad.get_size()) + Aligned(plan_.y_bytes()) +
+    return AlignedBytes(plan_.scratchpad.get_size()) + AlignedBytes(plan_.y_bytes()) +
            2 * plan_.state_bytes();
   }
   PackedLayout parameter_layout(int i) const override {
@@ -306,7 +293,8 @@ class RecurrentOp final : public CompiledOp {
           .desc = desc,
           .source_strides = {rec.gates * gate, rec.gates * gate, 1, gate, in},
           .layout = {.descriptor = {}, .bytes = bytes}};
-      const auto place = packed.subspan(static_cast<size_t>(d) * Aligned(bytes), Aligned(bytes));
+      const auto place =
+          packed.subspan(static_cast<size_t>(d) * AlignedBytes(bytes), AlignedBytes(bytes));
       // Rows may be padded: gaps are part of the content.
       std::memset(place.data(), 0, place.size());
       PARAMD_RETURN_IF_ERROR(
@@ -336,15 +324,15 @@ class RecurrentOp final : public CompiledOp {
     };
     auto* const scratch = static_cast<std::byte*>(args.scratch);
     complete = scratch != nullptr || scratch_bytes() == 0;
-    std::byte* const spare_y = scratch + Aligned(plan_.scratchpad.get_size());
-    std::byte* const spare_state = spare_y + Aligned(plan_.y_bytes());
+    std::byte* const spare_y = scratch + AlignedBytes(plan_.scratchpad.get_size());
+    std::byte* const spare_state = spare_y + AlignedBytes(plan_.y_bytes());
     const uint64_t state = at * static_cast<uint64_t>(rec.batch * rec.hidden) * sizeof(float);
 
     add(DNNL_ARG_SRC_LAYER, plan_.x, input(kX), 0);
     if (rec.initial_h) add(DNNL_ARG_SRC_ITER, plan_.initial, input(kInitialH), state);
     if (rec.initial_c) add(DNNL_ARG_SRC_ITER_C, plan_.initial, input(kInitialC), state);
-    add(DNNL_ARG_WEIGHTS_LAYER, plan_.w, input(kW), at * Aligned(plan_.w.get_size()));
-    add(DNNL_ARG_WEIGHTS_ITER, plan_.r, input(kR), at * Aligned(plan_.r.get_size()));
+    add(DNNL_ARG_WEIGHTS_LAYER, plan_.w, input(kW), at * AlignedBytes(plan_.w.get_size()));
+    add(DNNL_ARG_WEIGHTS_ITER, plan_.r, input(kR), at * AlignedBytes(plan_.r.get_size()));
     add(DNNL_ARG_BIAS, plan_.bias, rec.bias ? input(kBias) : no_bias,
         rec.bias ? at * plan_.bias.get_size() : 0);
     if (rec.y) {

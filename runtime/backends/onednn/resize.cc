@@ -5,30 +5,33 @@
 #include "runtime/backends/onednn/dnnl_support.h"
 #include "runtime/backends/onednn/op_families.h"
 #include "runtime/backends/onednn/spec_check.h"
+#include "runtime/backends/resize_specs.h"
 #include "runtime/base/status_macros.h"
 #include "runtime/base/strings.h"
 
 namespace paramd::onednn {
 namespace {
 
-// NamedParams::ints, in the order of reference/named_resampling.cc.
-constexpr int64_t kNearest = 0, kLinear = 1;
-constexpr int64_t kHalfPixel = 0, kPytorchHalfPixel = 2, kAsymmetric = 4;
-constexpr int64_t kPreferFloor = 0, kPreferCeil = 1, kFloor = 2;
+using Transform = ResizeTransform;
+using Rounding = ResizeRounding;
+
+bool TakesHalfPixels(Transform transform) {
+  return transform == Transform::kHalfPixel || transform == Transform::kPytorchHalfPixel;
+}
 
 // With (o + 1/2) / f - 1/2 rounded to the nearest, as oneDNN does it, output o of
 // a whole factor f takes pixel o / f rounded down.
-bool NearestAgrees(int64_t transform, int64_t rounding, int64_t in, int64_t out) {
+bool NearestAgrees(Transform transform, Rounding rounding, int64_t in, int64_t out) {
   if (in == out) return true;
   if (out % in != 0) return false;
-  if (transform == kAsymmetric) return rounding == kFloor;
-  const bool to_nearest = rounding == kPreferFloor || rounding == kPreferCeil;
-  return (transform == kHalfPixel || transform == kPytorchHalfPixel) && to_nearest;
+  if (transform == Transform::kAsymmetric) return rounding == Rounding::kFloor;
+  const bool to_nearest = rounding == Rounding::kPreferFloor || rounding == Rounding::kPreferCeil;
+  return TakesHalfPixels(transform) && to_nearest;
 }
 
-bool LinearAgrees(int64_t transform, int64_t in, int64_t out) {
-  if (in == out) return transform == kHalfPixel || transform == kPytorchHalfPixel;
-  return transform == kHalfPixel || (transform == kPytorchHalfPixel && out > 1);
+// PyTorch's single place is the first, not the middle.
+bool LinearAgrees(Transform transform, int64_t in, int64_t out) {
+  return TakesHalfPixels(transform) && (in == out || transform == Transform::kHalfPixel || out > 1);
 }
 
 absl::StatusOr<PrimitivePlan> PlanResizeIn(const OpSpec& spec, dnnl::algorithm algorithm,
@@ -54,12 +57,17 @@ absl::StatusOr<PrimitivePlan> PlanResize(const OpSpec& spec, const NamedParams& 
   const Shape &x = spec.inputs[0].shape, &y = spec.outputs[0].shape;
   const auto rank = static_cast<size_t>(x.rank());
   if (spec.inputs.size() != 1 || spec.outputs.size() != 1 || rank < 3 || rank > 5 ||
-      y.rank() != x.rank() || params.ints.size() != 5 || params.numbers.size() != 2 + 3 * rank) {
+      y.rank() != x.rank() || !AreResizeNumbers(params.ints) ||
+      params.numbers.size() != 2 + 3 * rank) {
     return absl::UnimplementedError("a resize of other than images");
   }
-  const int64_t mode = params.ints[0], transform = params.ints[1], rounding = params.ints[2];
+  const auto mode = static_cast<ResizeInterpolation>(params.ints[0]);
+  const auto transform = static_cast<Transform>(params.ints[1]);
+  const auto rounding = static_cast<Rounding>(params.ints[2]);
+  const bool nearest = mode == ResizeInterpolation::kNearest;
   const bool antialias = params.ints[3] != 0, exclude_outside = params.ints[4] != 0;
-  if ((mode != kNearest && mode != kLinear) || x.dim(0) != y.dim(0) || x.dim(1) != y.dim(1)) {
+  if ((!nearest && mode != ResizeInterpolation::kLinear) || x.dim(0) != y.dim(0) ||
+      x.dim(1) != y.dim(1)) {
     return absl::UnimplementedError("a resize that is cubic or of rows and channels");
   }
   for (size_t i = 0; i < rank; ++i) {
@@ -69,16 +77,16 @@ absl::StatusOr<PrimitivePlan> PlanResize(const OpSpec& spec, const NamedParams& 
         1e-6 * static_cast<double>(out)) {
       return absl::UnimplementedError(StrCat("a resize from ", in, " to ", out, " by ", scale));
     }
-    const bool agrees = mode == kNearest ? NearestAgrees(transform, rounding, in, out)
-                                         : LinearAgrees(transform, in, out) && !exclude_outside &&
-                                               (!antialias || out >= in);
+    const bool agrees =
+        nearest ? NearestAgrees(transform, rounding, in, out)
+                : LinearAgrees(transform, in, out) && !exclude_outside && (!antialias || out >= in);
     if (!agrees) {
       return absl::UnimplementedError(
           StrCat("a resize from ", in, " to ", out, " with other coordinates"));
     }
   }
   const auto algorithm =
-      mode == kNearest ? dnnl::algorithm::resampling_nearest : dnnl::algorithm::resampling_linear;
+      nearest ? dnnl::algorithm::resampling_nearest : dnnl::algorithm::resampling_linear;
   return InEitherLayout(spec.inputs[0],
                         [&](Layout layout) { return PlanResizeIn(spec, algorithm, layout); });
 }

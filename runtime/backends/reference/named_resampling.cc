@@ -7,6 +7,7 @@
 
 #include "runtime/backends/reference/dtype_dispatch.h"
 #include "runtime/backends/reference/named_ops.h"
+#include "runtime/backends/resize_specs.h"
 #include "runtime/base/status_macros.h"
 
 namespace paramd::reference {
@@ -16,16 +17,9 @@ namespace {
 // The numbers of ONNX's definition, one axis after the other: what each place of
 // the result takes from which places of x.
 
-enum class Interpolation : uint8_t { kNearest, kLinear, kCubic };
-enum class Transform : uint8_t {
-  kHalfPixel,
-  kHalfPixelSymmetric,
-  kPytorchHalfPixel,
-  kAlignCorners,
-  kAsymmetric,
-  kCropAndResize,
-};
-enum class Rounding : uint8_t { kPreferFloor, kPreferCeil, kFloor, kCeil };
+using Interpolation = ResizeInterpolation;
+using Transform = ResizeTransform;
+using Rounding = ResizeRounding;
 
 struct ResizeMode {
   Interpolation interpolation = Interpolation::kNearest;
@@ -191,11 +185,10 @@ void ResizeAxis(const AxisTaps& axis, int64_t outer, int64_t inner, T beyond, co
 absl::StatusOr<KernelPlan> Resize(const OpSpec& spec, const NamedParams& params) {
   const Shape &x_shape = In(spec, 0).shape, &y_shape = Out(spec, 0).shape;
   const auto rank = static_cast<size_t>(x_shape.rank());
-  PARAMD_RETURN_IF_ERROR(
-      Require(x_shape.rank() == y_shape.rank() && params.numbers.size() == 2 + 3 * rank &&
-                  params.ints[0] >= 0 && params.ints[0] <= 2 && params.ints[1] >= 0 &&
-                  params.ints[1] <= 5 && params.ints[2] >= 0 && params.ints[2] <= 3,
-              "attributes do not fit"));
+  PARAMD_RETURN_IF_ERROR(Require(x_shape.rank() == y_shape.rank() &&
+                                     params.numbers.size() == 2 + 3 * rank &&
+                                     AreResizeNumbers(params.ints),
+                                 "attributes do not fit"));
   PARAMD_RETURN_IF_ERROR(
       Require(Out(spec, 0).dtype == In(spec, 0).dtype, "the result has another type"));
   ResizeMode mode;
