@@ -14,6 +14,7 @@
 #include "tests/conformance/data.h"
 #include "tests/conformance/op_runner.h"
 #include "tests/conformance/oracle.h"
+#include "tests/conformance/packing_testing.h"
 #include "tests/support/status_testing.h"
 
 namespace paramd::conformance {
@@ -176,24 +177,10 @@ TEST_P(PackingTest, ParametersArePackedOnceForEveryBatch) {
     SCOPED_TRACE(backend->name());
     const auto first = backend->Compile(c.spec);
     if (!first.ok()) continue;
-    OpSpec spec = more.spec;
-    for (size_t i = 0; i < spec.inputs.size(); ++i) {
-      if (spec.inputs[i].kind != OperandKind::kParameter) continue;
-      spec.inputs[i].packed = (*first)->parameter_layout(static_cast<int>(i));
-    }
+    const OpSpec spec = PackedAs(**first, more.spec);
     const auto second = backend->Compile(spec);
     ASSERT_OK(second.status());
-    for (size_t i = 0; i < spec.inputs.size(); ++i) {
-      if (spec.inputs[i].kind != OperandKind::kParameter) continue;
-      const int at = static_cast<int>(i);
-      const PackedLayout layout = (*second)->parameter_layout(at);
-      ASSERT_TRUE(layout == (*first)->parameter_layout(at));
-      if (layout.plain()) continue;
-      std::vector<std::byte> by_first(layout.bytes), by_second(layout.bytes);
-      ASSERT_OK((*first)->Pack(at, inputs[i].view(), absl::MakeSpan(by_first)));
-      ASSERT_OK((*second)->Pack(at, inputs[i].view(), absl::MakeSpan(by_second)));
-      EXPECT_TRUE(by_first == by_second);
-    }
+    ExpectPackedAlike(**first, **second, spec, inputs);
     ASSERT_OK_AND_ASSIGN(const std::vector<Tensor> outputs,
                          RunCompiled(**second, spec, inputs, {}));
     EXPECT_TRUE(CloseEnough(spec.outputs[0].dtype,
