@@ -12,18 +12,14 @@ first answer on a client that was waiting. Needs Python's standard library only.
 import argparse
 import json
 import pathlib
-import re
 import statistics
 import subprocess
 import tempfile
 import time
 
+from machine import commit, processor
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def processor():
-    match = re.search(r"^model name\s*:\s*(.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return match[1] if match else "unknown processor"
 
 
 class Daemon:
@@ -77,8 +73,7 @@ def main():
     parser.add_argument("--alexnet", type=pathlib.Path, help="a repository that holds alexnet")
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/release/bin")
     arguments = parser.parse_args()
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    print(f"{processor()}, commit {commit}, {arguments.rounds} rounds of {arguments.seconds} s\n")
+    print(f"{processor()}, commit {commit()}, {arguments.rounds} rounds of {arguments.seconds} s\n")
     scratch = tempfile.mkdtemp(prefix="paramd-bench-")
     echo = subprocess.Popen([arguments.bin / "grpc_echo", "127.0.0.1:0", "digits", "10", "64"], stdout=subprocess.PIPE, text=True)
     echo_address = f"127.0.0.1:{echo.stdout.readline().strip()}"

@@ -22,6 +22,7 @@ import tempfile
 import time
 
 import numpy as np
+from machine import commit, cpuinfo, processor
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "paramd/bench-models"
@@ -124,6 +125,14 @@ class Engine:
         self.process.wait()
 
 
+def take_turns(engines, options):
+    for engine in engines:
+        engine.calibrate(options.block_ms / 1e3)
+    for number in range(options.rounds):
+        for turn in range(len(engines)):  # Nobody is always first.
+            engines[(turn + number) % len(engines)].measure()
+
+
 def cell(options, name, batch, precision, scratch):
     import onnxruntime
 
@@ -138,11 +147,7 @@ def cell(options, name, batch, precision, scratch):
         arguments = [model, given, output, precision, str(options.threads)]
         command = [options.bench, *arguments] if engine == "paramd" else [sys.executable, __file__, "--serve", engine, *arguments]
         engines.append(Engine(engine, command, output))
-    for engine in engines:
-        engine.calibrate(options.block_ms / 1e3)
-    for number in range(options.rounds):
-        for turn in range(len(engines)):  # Nobody is always first.
-            engines[(turn + number) % len(engines)].measure()
+    take_turns(engines, options)
     reference = np.load(engines[1].output)
     own = np.load(engines[0].output).reshape(reference.shape)
     error = float(np.abs(own - reference).max() / np.abs(reference).max())
@@ -164,18 +169,12 @@ def cell(options, name, batch, precision, scratch):
 
 
 def header(options):
-    processor = next(
-        (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown processor"
-    )
-    flags = next((line.split() for line in open("/proc/cpuinfo") if line.startswith("flags")), [])
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], stdout=subprocess.PIPE, text=True
-    ).stdout.strip()
+    flags = cpuinfo("flags").split()
     import onnxruntime
     import openvino
 
-    print(f"# {processor}, {os.cpu_count()} cores, {' '.join(f for f in flags if f.startswith(('avx512_', 'amx')))}")
-    print(f"# commit {commit}, onnxruntime {onnxruntime.__version__}, openvino {openvino.__version__.split('-')[0]}")
+    print(f"# {processor()}, {os.cpu_count()} cores, {' '.join(f for f in flags if f.startswith(('avx512_', 'amx')))}")
+    print(f"# commit {commit()}, onnxruntime {onnxruntime.__version__}, openvino {openvino.__version__.split('-')[0]}")
     print(f"# {options.threads} threads each, medians of {options.rounds} interleaved rounds of {options.block_ms} ms")
     print(f"# {' '.join(['tests/bench/engine_vs_peers.py', *sys.argv[1:]])}")
     print(

@@ -15,25 +15,16 @@ import argparse
 import csv
 import os
 import pathlib
-import re
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 
+from machine import commit, processor
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/clients"))
-
-
-def processor():
-    match = re.search(r"^model name\s*:\s*(.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return match[1] if match else "unknown processor"
-
-
-def commit():
-    done = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return "commit " + done.stdout.strip() if done.returncode == 0 else "no commit"
 
 
 def perf_analyzer():
@@ -123,7 +114,7 @@ def main():
 
     models = options.model or sorted(path.name for path in options.repository.iterdir() if (path / "1").is_dir())
     load = Load(options)
-    print(f"{processor()}, {os.cpu_count()} cores, {commit()}, {options.rounds} rounds of {options.seconds} s")
+    print(f"{processor()}, {os.cpu_count()} cores, commit {commit()}, {options.rounds} rounds of {options.seconds} s")
     print("model, concurrency, tensors: paramd's requests a second (p99 us) | each peer's, paramd / peer")
     with ParamdProcess(options.repository, "--allow-client-shm") as daemon:
         addresses = [daemon.grpc, *(peer for peer in options.peer if answers(peer))]

@@ -18,7 +18,8 @@ import statistics
 import subprocess
 import tempfile
 
-from daemon_vs_echo import ROOT, Daemon, processor, wait_ready
+from daemon_vs_echo import ROOT, Daemon, wait_ready
+from machine import commit, processor
 
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "paramd/bench-models"
 
@@ -53,8 +54,7 @@ def main():
     finally:
         daemon.stop()
         shutil.rmtree(scratch)
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    print(f"{processor()}, commit {commit}, {arguments.rounds} rounds of {arguments.seconds} s\n")
+    print(f"{processor()}, commit {commit()}, {arguments.rounds} rounds of {arguments.seconds} s\n")
     print(f"{'digits':<28} {'a second':>9} {'p50':>10} {'p99':>10} {'max':>10}")
     for name, pick in (("alone", 0), (f"beside ResNet-50 x {arguments.slow_at_a_time}", 1)):
         p = lambda key: statistics.median(row[pick]["latency_seconds"][key] for row in rows) * 1e3

@@ -20,7 +20,8 @@ import tempfile
 import numpy as np
 
 import engine_vs_peers
-from engine_vs_peers import CACHE, GOLDEN, ROOT, Engine
+from engine_vs_peers import CACHE, GOLDEN, ROOT, Engine, take_turns
+from machine import commit, processor
 
 MODELS = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "paramd/models"
 PACKAGES = ("magika", "silero-vad", "rapidocr-v4", "paraphrase-minilm-l3-onnx", "minilm-l6-v2-int8-onnx")
@@ -135,11 +136,7 @@ def cell(options, name, scratch):
         arguments = [model, ",".join(files), f"{scratch}/{engine}.npy", options.precision, str(options.threads)]
         peer = [sys.executable, engine_vs_peers.__file__, "--serve", engine, *arguments]
         engines.append(Engine(engine, [program, *arguments] if program else peer, arguments[2]))
-    for engine in engines:
-        engine.calibrate(options.block_ms / 1e3)
-    for number in range(options.rounds):
-        for turn in range(len(engines)):  # Nobody is always first.
-            engines[(turn + number) % len(engines)].measure()
+    take_turns(engines, options)
     reference = np.load(engines[-1].output)
     own = np.load(engines[0].output).reshape(reference.shape)
     error = float(np.abs(own - reference).max() / max(1e-30, np.abs(reference).max()))
@@ -166,14 +163,10 @@ def main():
     parser.add_argument("--before", help="an older engine_bench")
     options = parser.parse_args()
     subprocess.run([sys.executable, str(ROOT / "deploy/fetch-models"), *PACKAGES], check=True, stdout=subprocess.PIPE)
-    processor = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], stdout=subprocess.PIPE, text=True
-    ).stdout.strip()
     import onnxruntime
 
     names = ["paramd", *(["before"] if options.before else []), "ort"]
-    print(f"# {processor}, {os.cpu_count()} cores, commit {commit}, onnxruntime {onnxruntime.__version__}, {options.precision}")
+    print(f"# {processor()}, {os.cpu_count()} cores, commit {commit()}, onnxruntime {onnxruntime.__version__}, {options.precision}")
     print(f"# {options.threads} threads each, medians of {options.rounds} interleaved rounds of {options.block_ms} ms; ms an answer")
     print(f"# {' '.join(['tests/bench/real_models_vs_peers.py', *sys.argv[1:]])}")
     titles = [f"{name:>11}" for name in names] + [f"{name + ' /':>9}" for name in names[1:]]

@@ -21,7 +21,6 @@ import re
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -170,10 +169,9 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, default=None)
     parser.add_argument("--daemon-flags", nargs="*", default=[])
     arguments = parser.parse_args()
-    from daemon_vs_echo import processor
+    from machine import commit, processor
 
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    lines = [f"{processor()}, {os.cpu_count()} cores, commit {commit}", "tests/bench/restart_time.py " + " ".join(sys.argv[1:]), "",
+    lines = [f"{processor()}, {os.cpu_count()} cores, commit {commit()}", "tests/bench/restart_time.py " + " ".join(sys.argv[1:]), "",
              f"{'model':<10}{'huge pages':>22}{'rounds':>8}{'median':>10}{'slowest':>10}{'bound':>8}"]  # fmt: skip
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="paramd-restart-", dir=arguments.scratch))
     try:

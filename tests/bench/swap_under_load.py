@@ -279,9 +279,8 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, default=None, help="STEM of the result files")
     parser.add_argument("--daemon-flags", nargs="*", default=[])
     arguments = parser.parse_args()
-    from daemon_vs_echo import processor
+    from machine import commit, processor
 
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     bench = Bench(arguments)
     try:
         capacity, rate, summary, records, facts, sealed_one = bench.run()
@@ -291,7 +290,7 @@ def main():
     wrong = bench.wrong + wrong
     in_swap, in_pause = judge(bench, records)
     lines = [
-        f"{processor()}, {os.cpu_count()} cores, commit {commit}",
+        f"{processor()}, {os.cpu_count()} cores, commit {commit()}",
         "tests/bench/swap_under_load.py " + " ".join(sys.argv[1:]),
         "",
         f"{arguments.swaps} swaps of {bench.model.parameter_bytes / 1e6:.1f} MB ({sealed_one / 1e6:.1f} MB sealed), "
@@ -332,7 +331,7 @@ def main():
     print(text)
     if arguments.output:
         arguments.output.with_suffix(".txt").write_text(text)
-        write_timeline(bench, records, summary["failed"], arguments.output.with_suffix(".json"), commit)
+        write_timeline(bench, records, summary["failed"], arguments.output.with_suffix(".json"), commit())
     return 1 if wrong else 0
 
 
