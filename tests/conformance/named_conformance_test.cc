@@ -22,6 +22,14 @@ namespace {
 
 constexpr int64_t kBatches[] = {1, 3};
 
+// ThreadSanitizer does not see the barriers of the distribution's OpenMP, and takes
+// what a member of a team writes for a race: there ops run on one thread.
+#ifdef PARAMD_TSAN
+constexpr bool kRunsTeams = false;
+#else
+constexpr bool kRunsTeams = true;
+#endif
+
 // On older instruction sets oneDNN has fewer kernels.
 bool OnWholeCpu() { return std::getenv("DNNL_MAX_CPU_ISA") == nullptr; }
 
@@ -101,6 +109,7 @@ TEST_P(NamedTest, ParametersArePackedOnceForEveryBatch) {
       const auto second = backend->Compile(spec);
       ASSERT_OK(second.status());
       ExpectPackedAlike(**first, **second, spec, inputs);
+      if (threads > 1 && !kRunsTeams) continue;
       ASSERT_OK_AND_ASSIGN(const std::vector<Tensor> outputs,
                            RunCompiled(**second, spec, inputs, {}));
       ExpectClose(spec, outputs, right);
